@@ -1,0 +1,1 @@
+"""A mutable file system over content-addressed blocks, served through `rawfuse`."""

@@ -1,0 +1,120 @@
+"""The project as a whole: its style, its types, and what a user gets who installs the wheel."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parent.parent
+IMPORT_NAMES = {"rawfuse": "rawfuse", "mfs": "mfs", "tools": "rawfuse_tools"}
+LONGEST_MODULE = 500
+
+
+def run(*command: str | Path, cwd: Path = TOP) -> str:
+    """What the command printed; a failure shows it. PYTHONPATH is not handed on: nothing but the installed counts."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ran = subprocess.run(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if ran.returncode != 0:
+        pytest.fail(f"{' '.join(map(str, command))}: exit status {ran.returncode}\n{ran.stdout}", pytrace=False)
+    return ran.stdout
+
+
+def sources(*tops: str) -> Iterator[Path]:
+    for top in tops:
+        yield from sorted((TOP / top).rglob("*.py"))
+
+
+def test_ruff_finds_nothing() -> None:
+    run(sys.executable, "-m", "ruff", "check", "--quiet", ".")
+
+
+def test_sources_are_formatted() -> None:
+    run(sys.executable, "-m", "ruff", "format", "--check", "--quiet", "--diff", ".")
+
+
+@pytest.mark.timeout(600)
+def test_types_are_strict() -> None:
+    run(sys.executable, "-m", "mypy")
+
+
+def test_sources_are_ascii_and_modules_short() -> None:
+    wrong = []
+    for path in sources(*IMPORT_NAMES, "protocol-tests"):
+        text = path.read_bytes()
+        lines = text.count(b"\n")
+        if not text.isascii():
+            wrong.append(f"{path}: not ASCII")
+        if path.name != "_generated.py" and lines > LONGEST_MODULE:
+            wrong.append(f"{path}: {lines} lines, two subjects?")
+    assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", directory)
+    (built,) = directory.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin directory of a fresh virtual environment that has the wheel; dependencies are those of this one."""
+    home = tmp_path_factory.mktemp("installed") / "venv"
+    venv.create(home, with_pip=False, symlinks=True)
+    python = home / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel)
+    site_packages = Path(sysconfig.get_path("purelib", vars={"base": str(home)}))
+    (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return home / "bin"
+
+
+def test_the_wheel_holds_the_packages_and_no_tests(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if ".dist-info/" not in name}
+    expected = {
+        f"{installed_as}/{path.relative_to(TOP / top)}"
+        for top, installed_as in IMPORT_NAMES.items()
+        for path in [*sources(top), TOP / top / "py.typed"]
+        if "tests" not in path.relative_to(TOP / top).parts
+    }
+    assert found == expected
+
+
+def test_the_wheel_carries_its_licence(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (licence,) = [name for name in archive.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
+        assert b"the rawfuse authors" in archive.read(licence)
+
+
+def test_the_installed_packages_do_not_come_from_the_checkout(installed: Path, tmp_path: Path) -> None:
+    show = "import rawfuse, mfs, rawfuse_tools; print(rawfuse.__file__, mfs.__file__, rawfuse_tools.__file__)"
+    files = run(installed / "python", "-c", show, cwd=tmp_path).split()
+    assert all(Path(file).is_relative_to(installed.parent) for file in files), files
+
+
+@pytest.mark.parametrize("name", ["rawfuse", "mfs"])
+def test_an_installed_command_says_its_version(installed: Path, tmp_path: Path, name: str) -> None:
+    scope: dict[str, str] = {}
+    exec((TOP / "rawfuse" / "_version.py").read_text(), scope)
+    assert run(installed / name, "--version", cwd=tmp_path).strip() == f"{name} {scope['__version__']}"
+
+
+@pytest.mark.parametrize("name", ["rawfuse", "mfs"])
+def test_an_installed_command_has_help(installed: Path, tmp_path: Path, name: str) -> None:
+    assert run(installed / name, "--help", cwd=tmp_path).startswith(f"usage: {name}")
+
+
+def test_the_server_does_not_import_construct(installed: Path, tmp_path: Path) -> None:
+    show = "import rawfuse.cli, mfs.cli, sys; print([name for name in sys.modules if name.startswith('construct')])"
+    assert run(installed / "python", "-c", show, cwd=tmp_path).strip() == "[]"
