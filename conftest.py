@@ -85,10 +85,11 @@ def _kernel_problem(marker: pytest.Mark) -> str | None:
     return f"not installed: {', '.join(missing)}" if missing else None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("kernel"):
         if problem := _kernel_problem(marker):
-            pytest.skip(problem)
+            item.add_marker(pytest.mark.skip(reason=problem))
 
 
 @pytest.hookimpl(wrapper=True)
