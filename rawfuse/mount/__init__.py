@@ -1,0 +1,49 @@
+"""Getting a mounted FUSE device without libfuse. It knows nothing of channels: the descriptor is all it hands over."""
+
+from __future__ import annotations
+
+from rawfuse.mount.bind import bind_mount
+from rawfuse.mount.device import DEFAULT_DEVICE, open_device
+from rawfuse.mount.errors import (
+    DeadMountError,
+    DeviceError,
+    HelperError,
+    MountError,
+    MountOptionError,
+    MountPermissionError,
+    MountPointError,
+    NamespaceError,
+    UnmountError,
+)
+from rawfuse.mount.mountinfo import MountEntry, find_mount, mount_entries, parse_mountinfo
+from rawfuse.mount.mounting import DetachedMount, Mounted, mount, mount_detached
+from rawfuse.mount.namespace import unshare_user_mount_namespace
+from rawfuse.mount.unmount import abort_connection, clean_dead_mount, dead_mount, umount
+
+__all__ = [
+    "DEFAULT_DEVICE",
+    "DeadMountError",
+    "DetachedMount",
+    "DeviceError",
+    "HelperError",
+    "MountEntry",
+    "MountError",
+    "MountOptionError",
+    "MountPermissionError",
+    "MountPointError",
+    "Mounted",
+    "NamespaceError",
+    "UnmountError",
+    "abort_connection",
+    "bind_mount",
+    "clean_dead_mount",
+    "dead_mount",
+    "find_mount",
+    "mount",
+    "mount_detached",
+    "mount_entries",
+    "open_device",
+    "parse_mountinfo",
+    "umount",
+    "unshare_user_mount_namespace",
+]

@@ -1,0 +1,47 @@
+"""Opening the FUSE device: $RAWFUSE_DEVICE, else /dev/fuse."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from rawfuse.mount.errors import DeviceError
+
+__all__ = ["DEFAULT_DEVICE", "connection_of", "open_device"]
+
+DEFAULT_DEVICE = "/dev/fuse"
+
+_ADVICE = {
+    errno.ENOENT: "there is no FUSE device: load the module with modprobe fuse, or give a container --device /dev/fuse",
+    errno.ENXIO: "the kernel has no FUSE: load the module with modprobe fuse",
+    errno.ENODEV: "the kernel has no FUSE: load the module with modprobe fuse",
+    errno.EACCES: "may not open the FUSE device: its mode should be 0666, or use fusermount3 or root",
+    errno.EPERM: "may not open the FUSE device: a container must allow it (--device /dev/fuse)",
+}
+
+
+def open_device(path: str | os.PathLike[str] | None = None) -> int:
+    """A fresh descriptor of the FUSE device, non-blocking and close-on-exec: one connection, once it is mounted.
+
+    Until then reading and writing it say EPERM. Raises DeviceError with what to do.
+    """
+    name = os.fspath(path) if path is not None else os.environ.get("RAWFUSE_DEVICE") or DEFAULT_DEVICE
+    try:
+        return os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        number = error.errno or errno.EIO
+        message = _ADVICE.get(number, f"cannot open the FUSE device: {os.strerror(number)}")
+        raise DeviceError(number, message, name) from error
+
+
+def connection_of(fd: int) -> int | None:
+    """The connection number of a mounted device descriptor, where the kernel tells it (measured on Linux 6.18)."""
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+            for line in file:
+                name, _, value = line.partition(b":")
+                if name == b"fuse_connection" and value.strip().isdigit():
+                    return int(value)
+    except OSError:
+        return None
+    return None

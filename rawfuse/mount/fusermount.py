@@ -1,0 +1,84 @@
+"""The set-uid helper fusermount3, which mounts for people without root and hands the device back over a socket.
+
+The handshake: a stream socket pair, one end inherited and named in _FUSE_COMMFD; the helper sends one byte with the
+device's descriptor attached (SCM_RIGHTS) and exits 0, or prints why not on its standard error (libfuse 3, measured).
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import os
+import shutil
+import socket
+import subprocess
+
+from rawfuse.mount.errors import HelperError
+
+__all__ = ["fusermount_mount", "fusermount_unmount"]
+
+_SECONDS = 30.0
+
+
+def _helper() -> str:
+    for name in ("fusermount3", "fusermount"):
+        found = shutil.which(name)
+        if found is not None:
+            return found
+    message = "fusermount3 is not installed: install the package fuse3, run as root, or use a user namespace"
+    raise HelperError(errno.ENOENT, message)
+
+
+def _run(command: list[str], path: str, **keywords: object) -> None:
+    try:
+        result = subprocess.run(  # type: ignore[call-overload]
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False, **keywords
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HelperError(errno.EIO, f"{command[0]} could not be run: {error}", path) from error
+    if result.returncode != 0:
+        words = result.stderr.decode("utf-8", "replace").strip() or f"exit status {result.returncode}"
+        raise HelperError(errno.EPERM, f"{command[0]} refused: {words}", path)
+
+
+def fusermount_mount(mountpoint: str, options: list[str]) -> int:
+    """Mounts at `mountpoint` and returns the device's descriptor, non-blocking and close-on-exec.
+
+    The helper fills in fd, rootmode, user_id and group_id itself.
+
+    Raises:
+        HelperError: it is missing, refused (its own words), or handed nothing over.
+    """
+    helper = _helper()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours:
+        with theirs:
+            environment = {**os.environ, "_FUSE_COMMFD": str(theirs.fileno())}
+            command = [helper, "-o", ",".join(options), "--", mountpoint]
+            _run(command, mountpoint, pass_fds=(theirs.fileno(),), env=environment)
+        ours.settimeout(_SECONDS)
+        fd = _receive_fd(ours)
+    if fd is None:
+        raise HelperError(errno.EPROTO, f"{helper} handed over no device", mountpoint)
+    os.set_inheritable(fd, False)
+    os.set_blocking(fd, False)
+    return fd
+
+
+def _receive_fd(sock: socket.socket) -> int | None:
+    fds = array.array("i")
+    try:
+        _, ancillary, _, _ = sock.recvmsg(1, socket.CMSG_SPACE(fds.itemsize))
+    except OSError:
+        return None
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS and len(data) >= fds.itemsize:
+            fds.frombytes(data[: fds.itemsize])
+            return fds[0]
+    return None
+
+
+def fusermount_unmount(mountpoint: str, *, lazy: bool) -> None:
+    """Unmounts a FUSE mount of this user. Raises HelperError."""
+    command = [_helper(), "-u", *(["-z"] if lazy else []), "--", mountpoint]
+    _run(command, mountpoint)

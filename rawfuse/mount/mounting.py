@@ -1,0 +1,266 @@
+"""mount(): a mounted device descriptor, by whichever way this system and this user allow."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Final, Literal
+
+from rawfuse.mount.device import connection_of, open_device
+from rawfuse.mount.errors import (
+    DeadMountError,
+    DeviceError,
+    HelperError,
+    MountError,
+    MountOptionError,
+    MountPermissionError,
+    MountPointError,
+    UnmountError,
+)
+from rawfuse.mount.fusermount import fusermount_mount
+from rawfuse.mount.kernel import attach, create_detached, mount_classic
+from rawfuse.mount.mountinfo import canonical, find_mount
+from rawfuse.mount.options import MountOptions
+from rawfuse.mount.unmount import abort_connection, umount
+
+__all__ = ["DetachedMount", "Method", "Mounted", "mount", "mount_detached"]
+
+Method = Literal["auto", "new", "classic", "fusermount"]
+
+
+class Mounted:
+    """A mount that stands.
+
+    Attributes:
+        fd: the device, mounted, non-blocking, close-on-exec. It belongs to the channel that is made of it; whoever
+            makes none closes it. When its last copy is closed the connection is over, and the mount dead.
+        mountpoint: absolute, symbolic links above the last component resolved.
+        connection: the number of the connection in fusectl (minor of st_dev), or None where it cannot be known.
+        method: the way it was mounted.
+
+    As a context manager it unmounts on the way out, lazily.
+    """
+
+    __slots__ = ("_standing", "connection", "fd", "method", "mountpoint")
+
+    def __init__(self, fd: int, mountpoint: str, connection: int | None, method: Method) -> None:
+        self.fd: Final = fd
+        self.mountpoint: Final = mountpoint
+        self.connection: Final = connection
+        self.method: Final = method
+        self._standing = True
+
+    def is_standing(self) -> bool:
+        """Whether this very mount is still the topmost one at its mount point; asks the file system nothing."""
+        entry = find_mount(self.mountpoint)
+        if entry is None or not entry.is_fuse:
+            return False
+        return self.connection is None or entry.device[1] == self.connection
+
+    def unmount(self, *, lazy: bool = True, force: bool = False) -> None:
+        """Takes it away; does nothing when it is gone already or another mount lies over it.
+
+        The last user's pages may have to be written first: a process that serves the mount calls this from a worker
+        thread (`trio.to_thread.run_sync`) while serving goes on. Raises UnmountError.
+        """
+        if not self._standing:
+            return
+        if self.is_standing():
+            try:
+                umount(self.mountpoint, lazy=lazy, force=force)
+            except UnmountError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+        self._standing = False
+
+    def abort(self) -> bool:
+        """Fails every request, now and later; False where fusectl is not mounted or not ours."""
+        return self.connection is not None and abort_connection(self.connection)
+
+    def __enter__(self) -> Mounted:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.unmount()
+
+    def __repr__(self) -> str:
+        return f"<Mounted {self.mountpoint!r} fd={self.fd} connection={self.connection} by {self.method}>"
+
+
+class DetachedMount:
+    """A mount that hangs nowhere: `root_fd` is its root, for use as dir_fd; `fd` is the device, as in Mounted.
+
+    `close()` ends it: nothing is left behind, whatever happens to this process.
+    """
+
+    __slots__ = ("fd", "root_fd")
+
+    def __init__(self, fd: int, root_fd: int) -> None:
+        self.fd: Final = fd
+        self.root_fd = root_fd
+
+    def close(self) -> None:
+        """Closes the root; the server reads ENODEV next, unless somebody still has a file of it open."""
+        root, self.root_fd = self.root_fd, -1
+        if root >= 0:
+            os.close(root)
+
+    def __enter__(self) -> DetachedMount:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _root_mode(path: str) -> int:
+    """The type of `path`, which the mount's root must have as well."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        number = error.errno or errno.EIO
+        if number == errno.ENOTCONN:
+            message = "a mount whose server is gone lies here: take it away with umount -l, or umount(path, lazy=True)"
+            raise DeadMountError(number, message, path) from error
+        raise MountPointError(number, f"not a usable mount point: {os.strerror(number)}", path) from error
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise MountPointError(errno.ENOTDIR, "a mount point is a directory or a regular file", path)
+    return stat.S_IFMT(mode)
+
+
+def mount(
+    mountpoint: str | os.PathLike[str],
+    *,
+    fsname: str = "rawfuse",
+    subtype: str | None = None,
+    options: Iterable[str] = (),
+    allow_other: bool = False,
+    read_only: bool = False,
+    default_permissions: bool = False,
+    max_read: int | None = None,
+    device: str | os.PathLike[str] | None = None,
+    method: Method = "auto",
+) -> Mounted:
+    """Mounts a FUSE file system at `mountpoint`, an existing directory (or file: then the root is a file).
+
+    INIT waits in the device's queue afterwards: serve it before anybody touches the mount.
+
+    Args:
+        fsname: the source column of /proc/mounts.
+        subtype: shown as type fuse.SUBTYPE.
+        options: further options, "name" or "name=value"; nosuid and nodev hold unless "suid" or "dev" is among them.
+        allow_other: users other than the one who mounts may enter; without it they get EACCES and no request is sent.
+        read_only: the kernel answers EROFS to what would change something.
+        default_permissions: the kernel checks modes itself.
+        max_read: bytes, at least 4096: the largest READ.
+        device: the FUSE device; default $RAWFUSE_DEVICE, else /dev/fuse.
+        method: "new" (fsopen ... move_mount), "classic" (mount(2)), "fusermount" (the set-uid helper), or "auto": the
+            first of them that this kernel and this user allow.
+
+    Raises:
+        MountPointError, DeadMountError, DeviceError, MountOptionError, MountPermissionError, HelperError, MountError.
+    """
+    wanted = MountOptions.of(
+        fsname=fsname,
+        subtype=subtype,
+        options=options,
+        allow_other=allow_other,
+        read_only=read_only,
+        default_permissions=default_permissions,
+        max_read=max_read,
+    )
+    path = canonical(mountpoint)
+    rootmode = _root_mode(path)
+    path = os.path.realpath(path)
+    if method == "fusermount":
+        return _by_helper(path, wanted)
+    try:
+        return _by_kernel(path, rootmode, wanted, device, method)
+    except (MountPermissionError, DeviceError) as error:
+        if method != "auto":
+            raise
+        try:
+            return _by_helper(path, wanted)
+        except HelperError as helper:
+            error.add_note(f"and by the helper: {helper}")
+            raise error from helper
+
+
+def _by_kernel(
+    path: str, rootmode: int, options: MountOptions, device: str | os.PathLike[str] | None, method: Method
+) -> Mounted:
+    fd = open_device(device)
+    try:
+        used = _mount_fd(fd, path, rootmode, options, method)
+        return Mounted(fd, path, _connection(fd, path), used)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _mount_fd(fd: int, path: str, rootmode: int, options: MountOptions, method: Method) -> Method:
+    if method in ("auto", "new"):
+        try:
+            root = create_detached(fd, rootmode, options)
+        except MountOptionError:
+            raise
+        except MountError as error:
+            # ENOSYS: Linux before 5.2. EPERM may be a sandbox that knows mount(2) only, and mount(2) will tell.
+            if method == "new" or error.errno not in (errno.ENOSYS, errno.EPERM):
+                raise
+        else:
+            try:
+                attach(root, path)
+            finally:
+                os.close(root)
+            return "new"
+    mount_classic(fd, rootmode, options, path)
+    return "classic"
+
+
+def _by_helper(path: str, options: MountOptions) -> Mounted:
+    fd = fusermount_mount(path, list(options.names))
+    return Mounted(fd, path, _connection(fd, path), "fusermount")
+
+
+def _connection(fd: int, path: str) -> int | None:
+    number = connection_of(fd)
+    if number is None:
+        entry = find_mount(path)
+        number = entry.device[1] if entry is not None and entry.is_fuse else None
+    return number
+
+
+def mount_detached(
+    *,
+    fsname: str = "rawfuse",
+    subtype: str | None = None,
+    options: Iterable[str] = (),
+    allow_other: bool = False,
+    read_only: bool = False,
+    default_permissions: bool = False,
+    max_read: int | None = None,
+    device: str | os.PathLike[str] | None = None,
+) -> DetachedMount:
+    """As `mount`, but hung nowhere (Linux 5.2): for tests and tools, which reach it through `root_fd` alone."""
+    wanted = MountOptions.of(
+        fsname=fsname,
+        subtype=subtype,
+        options=options,
+        allow_other=allow_other,
+        read_only=read_only,
+        default_permissions=default_permissions,
+        max_read=max_read,
+    )
+    fd = open_device(device)
+    try:
+        return DetachedMount(fd, create_detached(fd, stat.S_IFDIR, wanted))
+    except BaseException:
+        os.close(fd)
+        raise
