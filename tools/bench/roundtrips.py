@@ -1,0 +1,75 @@
+"""Rows of single operations on names: client and server on one CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .ground import Ground, Samples, in_turns
+from .machine import Unavailable
+from .servers import Server
+
+NAMES = 20_000
+FILES = 2_000
+PAGE = 4096
+
+
+def lookup_bare(ground: Ground) -> Samples:
+    return _lookup(ground, "bare")
+
+
+def lookup_memfs(ground: Ground) -> Samples:
+    return _lookup(ground, "memfs_ll")
+
+
+def _lookup(ground: Ground, name: str) -> Samples:
+    count = ground.settings.count(NAMES)
+
+    def once(server: Server) -> float:
+        return ground.caller.lookup(server.mount, count)
+
+    def reference() -> Server:
+        return ground.bare() if name == "bare" else ground.peer(name)
+
+    _start(reference)
+    with ground.one_cpu():
+        once(ground.ours)  # what is done once in a server's life is not the price of a round trip
+        return in_turns(ground.settings.times(5), lambda: once(ground.ours), lambda: once(reference()))
+
+
+def create(ground: Ground) -> Samples:
+    return _create_and_unlink(ground)[0]
+
+
+def unlink(ground: Ground) -> Samples:
+    return _create_and_unlink(ground)[1]
+
+
+def _create_and_unlink(ground: Ground) -> tuple[Samples, Samples]:
+    """Unlinking needs files and creating leaves them: so each row does both and keeps its own half."""
+    count = ground.settings.count(FILES)
+    removals: dict[str, list[float]] = {"ours": [], "reference": []}
+
+    def once(server: Server, side: str) -> float:
+        prefix = ground.caller.fresh_prefix()
+        made = ground.caller.create(server.mount, prefix, count, PAGE)
+        removals[side].append(ground.caller.unlink(server.mount, prefix, count))
+        return made
+
+    _start(lambda: ground.peer("memfs_ll"))
+    with ground.one_cpu():
+        once(ground.ours, "ours")
+        removals["ours"].clear()
+        made = in_turns(
+            ground.settings.times(5),
+            lambda: once(ground.ours, "ours"),
+            lambda: once(ground.peer("memfs_ll"), "reference"),
+        )
+    return made, Samples(removals["ours"], removals["reference"], made.note)
+
+
+def _start(reference: Callable[[], Server]) -> None:
+    """Before the pinning, which takes the servers that run; one that is missing is noted when it is measured."""
+    try:
+        reference()
+    except Unavailable:
+        return

@@ -1,0 +1,148 @@
+"""The table of the bench: one record per row. Adding a row is adding a record."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import copies, roundtrips, streams, syncs
+from .ground import Ground, Samples
+from .machine import GIB, MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a row is held against: its ratio to the reference, or its own figure."""
+
+    limit: float
+    at_most: bool = True
+    of_ratio: bool = True
+
+    def holds(self, ours: float, ratio: float | None) -> bool | None:
+        """None when there is no ratio to judge."""
+        value = ratio if self.of_ratio else ours
+        if value is None:
+            return None
+        return value <= self.limit if self.at_most else value >= self.limit
+
+    def text(self, unit: str) -> str:
+        return f"{'<=' if self.at_most else '>='} {self.limit:g} {'x' if self.of_ratio else unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`group`: rows of a group follow one another on one server of ours, started anew for each group."""
+
+    name: str
+    group: str
+    measures: str
+    unit: str
+    reference: str
+    measure: Callable[[Ground], Samples]
+    bar: Bar | None = None
+
+
+ROWS = (
+    Row(
+        "lookup",
+        "names",
+        "stat of an absent name, each one asked of the server",
+        "us",
+        "bare.py",
+        roundtrips.lookup_bare,
+        Bar(2),
+    ),
+    Row("lookup-c", "names", "the same, beside C", "us", "memfs_ll", roundtrips.lookup_memfs),
+    Row("create", "names", "create, write 4 KiB, close", "us", "memfs_ll", roundtrips.create, Bar(4)),
+    Row("unlink", "names", "unlink of a file of 4 KiB", "us", "memfs_ll", roundtrips.unlink),
+    Row(
+        "files",
+        "files",
+        "100 000 files of 4 KiB and the sync that makes them durable",
+        "files/s",
+        "the disk itself",
+        syncs.many_files,
+    ),
+    Row("cp-4k", "copies", "cp of 4 KiB within the mount, the whole process", "ms", "xfs reflink", copies.cp(4096)),
+    Row("cp-4m", "copies", "cp of 4 MiB", "ms", "xfs reflink", copies.cp(4 * MIB)),
+    Row("cp-4g", "copies", "cp of 4 GiB", "ms", "xfs reflink", copies.cp(4 * GIB)),
+    Row("cp-1t", "copies", "cp of 1 TiB with 1 GiB of scattered data", "ms", "xfs reflink", copies.cp_sparse),
+    Row("cp-growth", "copies", "cp of 4 GiB beside cp of 4 KiB", "ms", "our 4 KiB", copies.cp_growth, Bar(2)),
+    Row(
+        "copy-call",
+        "copies",
+        "copy_file_range(2) of 4 GiB, the server's work in it",
+        "ms",
+        "xfs FICLONE",
+        copies.copy_call,
+        Bar(1, of_ratio=False),
+    ),
+    Row(
+        "copy-stored",
+        "copies",
+        "growth of the repo by a copy of 4 GiB and its commit: nodes and log, no data",
+        "MiB",
+        "",
+        copies.copy_stored,
+        Bar(2, of_ratio=False),
+    ),
+    Row(
+        "write",
+        "streams",
+        "sequential write of 2 GiB with its fsync",
+        "MB/s",
+        "openssl sha256",
+        streams.sequential_write,
+        Bar(0.4, at_most=False),
+    ),
+    Row(
+        "read",
+        "streams",
+        "sequential read of 2 GiB, nothing in the mount's cache",
+        "MB/s",
+        "passthrough_ll",
+        streams.sequential_read,
+        Bar(1, at_most=False),
+    ),
+    Row("fsync-4k", "syncs", "4 KiB and fsync in a file of 4 KiB", "us", "append+fdatasync", syncs.fsync_small, Bar(4)),
+    Row("fsync-4g", "syncs", "4 KiB and fsync in a file of 4 GiB", "us", "append+fdatasync", syncs.fsync_large, Bar(4)),
+    Row(
+        "memory",
+        "memory",
+        "peak of the server's anonymous memory while 10 GiB are written",
+        "MiB",
+        "",
+        streams.peak_memory,
+        Bar(200, of_ratio=False),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A row that was measured, or could not be: then `samples` is empty and its note says why."""
+
+    row: Row
+    samples: Samples
+
+    @property
+    def ours(self) -> float | None:
+        return statistics.median(self.samples.ours) if self.samples.ours else None
+
+    @property
+    def reference(self) -> float | None:
+        return statistics.median(self.samples.reference) if self.samples.reference else None
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours by the reference, of the medians."""
+        return self.ours / self.reference if self.ours is not None and self.reference else None
+
+    @property
+    def verdict(self) -> str:
+        """met, missed, failed (nothing was measured), or - where there is no bar or nothing to hold against it."""
+        if self.ours is None:
+            return "failed"
+        held = self.row.bar.holds(self.ours, self.ratio) if self.row.bar else None
+        return "-" if held is None else "met" if held else "missed"
