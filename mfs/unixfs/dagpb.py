@@ -10,6 +10,7 @@ so a link without Name or Tsize, and Data in front of the links, are accepted; w
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from mfs.unixfs.cid import CID, check_cid
@@ -17,7 +18,7 @@ from mfs.unixfs.errors import InvalidCID, MalformedBlock
 from mfs.unixfs.varint import encode_uvarint, read_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
 __all__ = ["PBLink", "PBNode", "decode_link", "decode_node", "encode_frame", "encode_node", "join_node", "split_node"]
 
@@ -75,32 +76,7 @@ def split_node(block: bytes) -> tuple[list[bytes], bytes | None]:
     Raises:
         MalformedBlock: ``block`` is not a dag-pb node. A frame's inside is looked at by `decode_link` only.
     """
-    frames: list[bytes] = []
-    append = frames.append
-    data: bytes | None = None
-    data_at = -1
-    position, end = 0, len(block)
-    try:
-        while position < end:
-            tag, length = block[position], block[position + 1]
-            start = position + 2
-            if length >= 128:
-                length, start = read_uvarint(block, position + 1)
-            stop = start + length
-            if stop > end:
-                raise MalformedBlock(f"field at byte {position} of {length} bytes passes the end of the block ({end})")
-            if tag == _LINK_TAG:
-                append(block[position:stop])
-            elif tag == _DATA_TAG and data is None:
-                data, data_at = block[start:stop], len(frames)
-            else:
-                raise MalformedBlock(f"unexpected field (tag 0x{tag:02x}) at byte {position} of a dag-pb node")
-            position = stop
-    except IndexError:
-        raise MalformedBlock("block ends inside a field") from None
-    if 0 < data_at < len(frames):
-        raise MalformedBlock("Data stands between the links of a dag-pb node")
-    return frames, data
+    return _split(block, 0, 0)
 
 
 def decode_link(frame: bytes) -> PBLink:
@@ -119,55 +95,101 @@ def decode_node(block: bytes) -> PBNode:
     Raises:
         MalformedBlock: ``block`` is not a dag-pb node.
     """
-    frames, data = split_node(block)
-    return PBNode(_links(frames), data)
-
-
-def _links(
-    frames: Sequence[bytes],
-    *,
-    new: Callable[[type[PBLink], tuple[CID, bytes, int | None]], PBLink] = tuple.__new__,
-) -> list[PBLink]:
-    """Every frame as a link.
-
-    The shape that all known writers produce (one-byte lengths, the three fields in order, a CID of the two common
-    forms) is read in place; whatever deviates goes to `_link`.
-    """
     links: list[PBLink] = []
-    append = links.append
-    for frame in frames:
-        length = len(frame)
-        if length > 42 and frame[1] < 128 and frame[2] == _HASH_TAG:
-            size = frame[3]
-            if size == 36:
-                name_at = 42
-                common = frame[4:8] in _COMMON_V1 and frame[40] == _NAME_TAG
-            elif size == 34:
-                name_at = 40
-                common = frame[4:6] == b"\x12\x20" and frame[38] == _NAME_TAG
+    position = _common_links(block, links)
+    # Behind them nearly always comes a short Data, and the end.
+    rest = len(block) - position - 2
+    if 0 <= rest < 128 and block[position] == _DATA_TAG and block[position + 1] == rest:
+        return PBNode(links, block[position + 2 :])
+    frames, data = _split(block, position, len(links))
+    if frames:
+        links += [decode_link(frame) for frame in frames]
+    return PBNode(links, data)
+
+
+def _split(block: bytes, position: int, links_before: int) -> tuple[list[bytes], bytes | None]:
+    """The fields from ``position`` on, which follow ``links_before`` links."""
+    frames: list[bytes] = []
+    append = frames.append
+    data: bytes | None = None
+    data_at = 0
+    end = len(block)
+    try:
+        while position < end:
+            tag, length = block[position], block[position + 1]
+            start = position + 2
+            if length >= 128:
+                length, start = read_uvarint(block, position + 1)
+            stop = start + length
+            if stop > end:
+                raise MalformedBlock(f"field at byte {position} of {length} bytes passes the end of the block ({end})")
+            if tag == _LINK_TAG:
+                append(block[position:stop])
+            elif tag == _DATA_TAG and data is None:
+                data, data_at = block[start:stop], links_before + len(frames)
             else:
-                common = False
-                name_at = 0
-            if common:
-                name_length = frame[name_at - 1]
-                tsize_at = name_at + name_length
-                if name_length < 128 and tsize_at + 1 < length and frame[tsize_at] == _TSIZE_TAG:
-                    tsize = frame[tsize_at + 1]
-                    at = tsize_at + 2
-                    if tsize >= 128:
-                        if at + 1 < length and frame[at] >= 128 and frame[at + 1] < 128:
-                            tsize += (frame[at] << 7) + (frame[at + 1] << 14) - 0x4080
-                            at += 2
-                        else:
-                            tsize, at = read_uvarint(frame, tsize_at + 1)
-                    if at == length:
-                        append(new(PBLink, (CID(frame[4 : 4 + size]), frame[name_at:tsize_at], tsize)))
-                        continue
-        append(decode_link(frame))
-    return links
+                raise MalformedBlock(f"unexpected field (tag 0x{tag:02x}) at byte {position} of a dag-pb node")
+            position = stop
+    except IndexError:
+        raise MalformedBlock("block ends inside a field") from None
+    if 0 < data_at < links_before + len(frames):
+        raise MalformedBlock("Data stands between the links of a dag-pb node")
+    return frames, data
 
 
+# Of a link in the form that all known writers produce, up to its name: tags and one-byte lengths, and the whole CID.
+_HEAD_V1 = struct.Struct("<BBH36sBB")
+_HEAD_V0 = struct.Struct("<BBH34sBB")
+_COMMON_V0 = frozenset((b"\x12\x20",))
 _COMMON_V1 = frozenset((b"\x01\x55\x12\x20", b"\x01\x70\x12\x20"))
+
+
+def _common_links(
+    block: bytes,
+    links: list[PBLink],
+    *,
+    new: Callable[[type[PBLink], tuple[CID, bytes, int]], PBLink] = tuple.__new__,
+) -> int:
+    """Append the links with which the block begins while they have the common form; returns where it ends.
+
+    The common form: Hash, Name, Tsize in order, a CID of version 0 or of version 1 with raw or dag-pb and sha2-256
+    (all of the same version), fewer than 128 bytes. Anything else is left to the general decoder.
+    """
+    append = links.append
+    position = 0
+    try:
+        if block[3] == 36:
+            head, hash_field, prefix_length, prefixes = _HEAD_V1, 0x240A, 4, _COMMON_V1
+        else:
+            head, hash_field, prefix_length, prefixes = _HEAD_V0, 0x220A, 2, _COMMON_V0
+        unpack, skip = head.unpack_from, head.size
+        limit = len(block) - skip
+        while position < limit:
+            tag, length, field, cid, name_tag, name_length = unpack(block, position)
+            if tag != 0x12 or field != hash_field or name_tag != 0x12 or length > 127 or name_length > 127:
+                return position
+            name_at = position + skip
+            at = name_at + name_length
+            if cid[:prefix_length] not in prefixes or block[at] != 0x18:
+                return position
+            tsize = block[at + 1]
+            stop = at + 2
+            if tsize > 127:
+                tsize += (block[stop] << 7) - 128
+                stop += 1
+                if block[stop - 1] > 127:
+                    tsize += (block[stop] << 14) - 16384
+                    stop += 1
+                    if block[stop - 1] > 127:
+                        tsize, stop = read_uvarint(block, at + 1)
+            if stop != position + 2 + length:
+                return position
+            append(new(PBLink, (cid, block[name_at:at], tsize)))
+            position = stop
+        return position
+    except (struct.error, IndexError, MalformedBlock):
+        # Too short for another link of this form: the general decoder says what it is, or what is wrong with it.
+        return position
 
 
 def _link(frame: bytes, position: int, end: int) -> PBLink:
