@@ -1,0 +1,212 @@
+"""The index: what LMDB holds of an embedded store.
+
+========== =========================== ==================================================================
+database   key                         value
+========== =========================== ==================================================================
+blocks     multihash                   00, the block itself
+                                       01, packed pieces (`pieces`): their bytes are the block
+                                       02, packed pieces: their bytes are the data of a dag-pb file leaf
+meta       name (ASCII)                a small record, e.g. the commit
+segments   segment number, u32 big-e.  u64 little-endian: the highest byte, plus one, that an entry ever
+                                       pointed to
+========== =========================== ==================================================================
+
+Multihash keys are at most 511 bytes (LMDB's limit). A transaction is durable once committed (two fdatasync of LMDB's).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from typing import TYPE_CHECKING, TypeAlias
+
+import lmdb
+
+from mfs.blocks.errors import IndexDamaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["EXTENTS", "INLINE", "WRAPPED", "Index"]
+
+INLINE = 0
+EXTENTS = 1
+WRAPPED = 2
+
+MAP_SIZE = 1 << 40
+"""Address space that LMDB reserves, hence the largest index. The file is only as large as what is in it."""
+
+# Changes in one transaction: enough to share its two syncs, few enough that its dirty pages (up to one for each change
+# and more for inline blocks) stay some tens of MiB of memory.
+_CHANGES = 2000
+_BYTES = 8 << 20
+# A walk over all keys looks at this many at a time, so that no old snapshot is held on to.
+_STEP = 1000
+
+_NUMBER = struct.Struct(">I")
+_END = struct.Struct("<Q")
+
+Changes: TypeAlias = "Mapping[bytes, bytes | None]"
+
+
+class Index:
+    """The LMDB environment in one directory, which exists. The caller holds the repository's lock.
+
+    Threads: `write` in any one thread at a time; everything else in one thread, which may be another.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], *, read_only: bool = False) -> None:
+        self.path = os.fspath(directory)
+        try:
+            self._env = lmdb.Environment(
+                self.path,
+                map_size=MAP_SIZE,
+                max_dbs=3,
+                mode=0o600,
+                readonly=read_only,
+                # Without a writer there is nothing to lock, and a read-only file system has no room for a lock file.
+                lock=not read_only,
+                # Keys are hashes, so what lies beside what was read is never what is read next.
+                readahead=False,
+                # Pages are written whole: without this they would carry bytes of this process's memory to the disk.
+                meminit=True,
+                max_spare_txns=2,
+            )
+            self._blocks = self._env.open_db(b"blocks", create=not read_only)
+            self._meta = self._env.open_db(b"meta", create=not read_only)
+            self._segments = self._env.open_db(b"segments", create=not read_only)
+            self._txn: lmdb.Transaction[memoryview] = self._env.begin(buffers=True)
+        except lmdb.Error as error:
+            raise self._translated(error) from error
+
+    def close(self) -> None:
+        """Close the environment. Nothing else may be called afterwards."""
+        self._txn.abort()
+        self._env.close()
+
+    # Reading, all from one snapshot
+
+    def renew(self) -> None:
+        """See what was written since the snapshot was taken."""
+        self._txn.abort()
+        try:
+            self._txn = self._env.begin(buffers=True)
+        except lmdb.Error as error:
+            raise self._translated(error) from error
+
+    def get(self, multihash: bytes) -> memoryview | None:
+        """The value under a multihash; valid until the next `renew`."""
+        return self._txn.get(multihash, None, self._blocks)
+
+    def meta(self, name: bytes) -> bytes | None:
+        """A small record."""
+        value = self._txn.get(name, None, self._meta)
+        return None if value is None else bytes(value)
+
+    def multihashes(self) -> Iterator[bytes]:
+        """All keys in order, also across a `renew`. What is written while walking may or may not be seen."""
+        last = b""
+        while True:
+            with self._txn.cursor(self._blocks) as cursor:
+                found: list[bytes] = []
+                more = cursor.set_range(last) if last else cursor.first()
+                while more and len(found) < _STEP:
+                    key = bytes(cursor.key())
+                    if key != last:
+                        found.append(key)
+                    more = cursor.next()
+            if not found:
+                return
+            last = found[-1]
+            yield from found
+
+    def segment_ends(self) -> dict[int, int]:
+        """For every segment that an entry ever pointed to, the end of the highest piece."""
+        with self._txn.cursor(self._segments) as cursor:
+            return {_NUMBER.unpack(number)[0]: _END.unpack(end)[0] for number, end in cursor}
+
+    def stored_bytes(self) -> int:
+        """Bytes of the pages in use. The file may be longer: LMDB keeps freed pages and uses them again."""
+        pages = 0
+        for db in (None, self._blocks, self._meta, self._segments):
+            stat = self._txn.stat(db) if db is not None else self._env.stat()
+            pages += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+        return pages * self._env.stat()["psize"]
+
+    # Writing
+
+    def write(self, blocks: Changes, meta: Changes, ends: Mapping[int, int]) -> None:
+        """Make changes durable: block entries (None deletes) in as many transactions as it takes, then the
+        rest with the last of them.
+
+        So `meta` is never there without `blocks`; after an error some of `blocks` may be there without it.
+
+        Raises:
+            OSError: ENOSPC, EIO, ... from the disk. Unless LMDB says that it needs to be opened again (EIO with its
+                text), the next write is as good as this one was.
+            IndexDamaged: an OSError; LMDB found its file corrupt.
+        """
+        # In key order neighbours share a page.
+        keys = sorted(blocks)
+        position = 0
+        last = False
+        try:
+            while not last:
+                with self._env.begin(write=True) as txn:
+                    position = self._write_some(txn, blocks, keys, position)
+                    last = position == len(keys)
+                    if last:
+                        self._write_rest(txn, meta, ends)
+        except lmdb.Error as error:
+            raise self._translated(error) from error
+
+    def _write_some(self, txn: lmdb.Transaction[bytes], blocks: Changes, keys: list[bytes], position: int) -> int:
+        stop = min(len(keys), position + _CHANGES)
+        size = 0
+        with txn.cursor(self._blocks) as cursor:
+            while position < stop and size < _BYTES:
+                key = keys[position]
+                value = blocks[key]
+                if value is not None:
+                    cursor.put(key, value)
+                    size += len(value)
+                elif cursor.set_key(key):
+                    cursor.delete()
+                position += 1
+        return position
+
+    def _write_rest(self, txn: lmdb.Transaction[bytes], meta: Changes, ends: Mapping[int, int]) -> None:
+        for number, end in ends.items():
+            key = _NUMBER.pack(number)
+            old = txn.get(key, None, self._segments)
+            if old is None or _END.unpack(old)[0] < end:
+                txn.put(key, _END.pack(end), db=self._segments)
+        for name, record in meta.items():
+            if record is None:
+                txn.delete(name, db=self._meta)
+            else:
+                txn.put(name, record, db=self._meta)
+
+    def _translated(self, error: lmdb.Error) -> OSError:
+        if isinstance(
+            error, lmdb.CorruptedError | lmdb.InvalidError | lmdb.VersionMismatchError | lmdb.PageNotFoundError
+        ):
+            return IndexDamaged(self.path, str(error))
+        if isinstance(error, lmdb.MapFullError):
+            return OSError(errno.ENOSPC, f"the block index has reached {MAP_SIZE} bytes", self.path)
+        # Positive codes are the system's (py-lmdb 1.6 does not carry them).
+        code = getattr(error, "code", 0)
+        if code <= 0:
+            code = errno.EIO
+        if code == errno.EIO and self._disk_full():
+            # LMDB calls a short write EIO, and that is how a disk that is just full shows first.
+            code = errno.ENOSPC
+        return OSError(code, f"block index: {error}", self.path)
+
+    def _disk_full(self) -> bool:
+        try:
+            volume = os.statvfs(self.path)
+        except OSError:
+            return False
+        return volume.f_bavail * volume.f_frsize < 1 << 20
