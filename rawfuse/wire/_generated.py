@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from rawfuse.errors import RemoteProtocolError
 from rawfuse.wire.base import Buffer, Notification, Request, UnknownRequest, WireStruct
@@ -35,9 +35,25 @@ class fuse_attr(WireStruct):
         "blksize",
         "flags",
     )
-    SIZE = 88
-    FORMAT = "=QQQQQQIIIIIIIIII"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 88
+    FORMAT: ClassVar[str] = "=QQQQQQIIIIIIIIII"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    ino: int
+    size: int
+    blocks: int
+    atime: int
+    mtime: int
+    ctime: int
+    atimensec: int
+    mtimensec: int
+    ctimensec: int
+    mode: int
+    nlink: int
+    uid: int
+    gid: int
+    rdev: int
+    blksize: int
+    flags: int
 
     def __init__(
         self,
@@ -156,9 +172,11 @@ class fuse_sx_time(WireStruct):
     """``struct fuse_sx_time``, 16 bytes."""
 
     __slots__ = ("tv_sec", "tv_nsec")
-    SIZE = 16
-    FORMAT = "=qI4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=qI4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    tv_sec: int
+    tv_nsec: int
 
     def __init__(self, tv_sec: int = 0, tv_nsec: int = 0) -> None:
         self.tv_sec = tv_sec
@@ -211,9 +229,28 @@ class fuse_statx(WireStruct):
         "dev_major",
         "dev_minor",
     )
-    SIZE = 256
-    FORMAT = "=IIQIIIH2xQQQQqI4xqI4xqI4xqI4xIIII112x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 256
+    FORMAT: ClassVar[str] = "=IIQIIIH2xQQQQqI4xqI4xqI4xqI4xIIII112x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    mask: int
+    blksize: int
+    attributes: int
+    nlink: int
+    uid: int
+    gid: int
+    mode: int
+    ino: int
+    size: int
+    blocks: int
+    attributes_mask: int
+    atime: fuse_sx_time
+    btime: fuse_sx_time
+    ctime: fuse_sx_time
+    mtime: fuse_sx_time
+    rdev_major: int
+    rdev_minor: int
+    dev_major: int
+    dev_minor: int
 
     def __init__(
         self,
@@ -380,9 +417,17 @@ class fuse_kstatfs(WireStruct):
     """``struct fuse_kstatfs``, 80 bytes."""
 
     __slots__ = ("blocks", "bfree", "bavail", "files", "ffree", "bsize", "namelen", "frsize")
-    SIZE = 80
-    FORMAT = "=QQQQQIII4x24x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 80
+    FORMAT: ClassVar[str] = "=QQQQQIII4x24x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    blocks: int
+    bfree: int
+    bavail: int
+    files: int
+    ffree: int
+    bsize: int
+    namelen: int
+    frsize: int
 
     def __init__(
         self,
@@ -461,9 +506,16 @@ class fuse_entry_out(WireStruct):
     """``struct fuse_entry_out``, 128 bytes."""
 
     __slots__ = ("nodeid", "generation", "entry_valid", "attr_valid", "entry_valid_nsec", "attr_valid_nsec", "attr")
-    SIZE = 128
-    FORMAT = "=QQQQIIQQQQQQIIIIIIIIII"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 128
+    FORMAT: ClassVar[str] = "=QQQQIIQQQQQQIIIIIIIIII"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    nodeid: int
+    generation: int
+    entry_valid: int
+    attr_valid: int
+    entry_valid_nsec: int
+    attr_valid_nsec: int
+    attr: fuse_attr
 
     def __init__(
         self,
@@ -583,9 +635,10 @@ class fuse_forget_in(WireStruct):
     """``struct fuse_forget_in``, 8 bytes."""
 
     __slots__ = ("nlookup",)
-    SIZE = 8
-    FORMAT = "=Q"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=Q"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    nlookup: int
 
     def __init__(self, nlookup: int = 0) -> None:
         self.nlookup = nlookup
@@ -617,9 +670,11 @@ class fuse_forget_one(WireStruct):
     """``struct fuse_forget_one``, 16 bytes."""
 
     __slots__ = ("nodeid", "nlookup")
-    SIZE = 16
-    FORMAT = "=QQ"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=QQ"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    nodeid: int
+    nlookup: int
 
     def __init__(self, nodeid: int = 0, nlookup: int = 0) -> None:
         self.nodeid = nodeid
@@ -652,9 +707,10 @@ class fuse_batch_forget_in(WireStruct):
     """``struct fuse_batch_forget_in``, 8 bytes."""
 
     __slots__ = ("count",)
-    SIZE = 8
-    FORMAT = "=I4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=I4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    count: int
 
     def __init__(self, count: int = 0) -> None:
         self.count = count
@@ -686,9 +742,11 @@ class fuse_getattr_in(WireStruct):
     """``struct fuse_getattr_in``, 16 bytes."""
 
     __slots__ = ("getattr_flags", "fh")
-    SIZE = 16
-    FORMAT = "=I4xQ"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=I4xQ"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    getattr_flags: int
+    fh: int
 
     def __init__(self, getattr_flags: int = 0, fh: int = 0) -> None:
         self.getattr_flags = getattr_flags
@@ -721,9 +779,12 @@ class fuse_attr_out(WireStruct):
     """``struct fuse_attr_out``, 104 bytes."""
 
     __slots__ = ("attr_valid", "attr_valid_nsec", "attr")
-    SIZE = 104
-    FORMAT = "=QI4xQQQQQQIIIIIIIIII"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 104
+    FORMAT: ClassVar[str] = "=QI4xQQQQQQIIIIIIIIII"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    attr_valid: int
+    attr_valid_nsec: int
+    attr: fuse_attr
 
     def __init__(self, attr_valid: int = 0, attr_valid_nsec: int = 0, attr: fuse_attr | None = None) -> None:
         self.attr_valid = attr_valid
@@ -818,9 +879,13 @@ class fuse_statx_in(WireStruct):
     """``struct fuse_statx_in``, 24 bytes."""
 
     __slots__ = ("getattr_flags", "fh", "sx_flags", "sx_mask")
-    SIZE = 24
-    FORMAT = "=I4xQII"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 24
+    FORMAT: ClassVar[str] = "=I4xQII"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    getattr_flags: int
+    fh: int
+    sx_flags: int
+    sx_mask: int
 
     def __init__(self, getattr_flags: int = 0, fh: int = 0, sx_flags: int = 0, sx_mask: int = 0) -> None:
         self.getattr_flags = getattr_flags
@@ -855,9 +920,13 @@ class fuse_statx_out(WireStruct):
     """``struct fuse_statx_out``, 288 bytes."""
 
     __slots__ = ("attr_valid", "attr_valid_nsec", "flags", "stat")
-    SIZE = 288
-    FORMAT = "=QII16xIIQIIIH2xQQQQqI4xqI4xqI4xqI4xIIII112x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 288
+    FORMAT: ClassVar[str] = "=QII16xIIQIIIH2xQQQQqI4xqI4xqI4xqI4xIIII112x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    attr_valid: int
+    attr_valid_nsec: int
+    flags: int
+    stat: fuse_statx
 
     def __init__(
         self,
@@ -997,9 +1066,22 @@ class fuse_setattr_in(WireStruct):
         "uid",
         "gid",
     )
-    SIZE = 88
-    FORMAT = "=I4xQQQQQQIIII4xII4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 88
+    FORMAT: ClassVar[str] = "=I4xQQQQQQIIII4xII4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    valid: int
+    fh: int
+    size: int
+    lock_owner: int
+    atime: int
+    mtime: int
+    ctime: int
+    atimensec: int
+    mtimensec: int
+    ctimensec: int
+    mode: int
+    uid: int
+    gid: int
 
     def __init__(
         self,
@@ -1103,9 +1185,10 @@ class fuse_access_in(WireStruct):
     """``struct fuse_access_in``, 8 bytes."""
 
     __slots__ = ("mask",)
-    SIZE = 8
-    FORMAT = "=I4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=I4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    mask: int
 
     def __init__(self, mask: int = 0) -> None:
         self.mask = mask
@@ -1137,9 +1220,10 @@ class fuse_statfs_out(WireStruct):
     """``struct fuse_statfs_out``, 80 bytes."""
 
     __slots__ = ("st",)
-    SIZE = 80
-    FORMAT = "=QQQQQIII4x24x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 80
+    FORMAT: ClassVar[str] = "=QQQQQIII4x24x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    st: fuse_kstatfs
 
     def __init__(self, st: fuse_kstatfs | None = None) -> None:
         self.st = fuse_kstatfs() if st is None else st
@@ -1202,9 +1286,12 @@ class fuse_setxattr_in(WireStruct):
     """``struct fuse_setxattr_in``, 16 bytes."""
 
     __slots__ = ("size", "flags", "setxattr_flags")
-    SIZE = 16
-    FORMAT = "=III4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=III4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    size: int
+    flags: int
+    setxattr_flags: int
 
     def __init__(self, size: int = 0, flags: int = 0, setxattr_flags: int = 0) -> None:
         self.size = size
@@ -1238,9 +1325,10 @@ class fuse_getxattr_in(WireStruct):
     """``struct fuse_getxattr_in``, 8 bytes."""
 
     __slots__ = ("size",)
-    SIZE = 8
-    FORMAT = "=I4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=I4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    size: int
 
     def __init__(self, size: int = 0) -> None:
         self.size = size
@@ -1272,9 +1360,10 @@ class fuse_getxattr_out(WireStruct):
     """``struct fuse_getxattr_out``, 8 bytes."""
 
     __slots__ = ("size",)
-    SIZE = 8
-    FORMAT = "=I4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=I4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    size: int
 
     def __init__(self, size: int = 0) -> None:
         self.size = size
@@ -1306,9 +1395,12 @@ class fuse_mknod_in(WireStruct):
     """``struct fuse_mknod_in``, 16 bytes."""
 
     __slots__ = ("mode", "rdev", "umask")
-    SIZE = 16
-    FORMAT = "=III4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=III4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    mode: int
+    rdev: int
+    umask: int
 
     def __init__(self, mode: int = 0, rdev: int = 0, umask: int = 0) -> None:
         self.mode = mode
@@ -1342,9 +1434,11 @@ class fuse_mkdir_in(WireStruct):
     """``struct fuse_mkdir_in``, 8 bytes."""
 
     __slots__ = ("mode", "umask")
-    SIZE = 8
-    FORMAT = "=II"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=II"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    mode: int
+    umask: int
 
     def __init__(self, mode: int = 0, umask: int = 0) -> None:
         self.mode = mode
@@ -1377,9 +1471,10 @@ class fuse_rename_in(WireStruct):
     """``struct fuse_rename_in``, 8 bytes."""
 
     __slots__ = ("newdir",)
-    SIZE = 8
-    FORMAT = "=Q"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=Q"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    newdir: int
 
     def __init__(self, newdir: int = 0) -> None:
         self.newdir = newdir
@@ -1411,9 +1506,11 @@ class fuse_rename2_in(WireStruct):
     """``struct fuse_rename2_in``, 16 bytes."""
 
     __slots__ = ("newdir", "flags")
-    SIZE = 16
-    FORMAT = "=QI4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=QI4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    newdir: int
+    flags: int
 
     def __init__(self, newdir: int = 0, flags: int = 0) -> None:
         self.newdir = newdir
@@ -1446,9 +1543,10 @@ class fuse_link_in(WireStruct):
     """``struct fuse_link_in``, 8 bytes."""
 
     __slots__ = ("oldnodeid",)
-    SIZE = 8
-    FORMAT = "=Q"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=Q"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    oldnodeid: int
 
     def __init__(self, oldnodeid: int = 0) -> None:
         self.oldnodeid = oldnodeid
@@ -1480,9 +1578,13 @@ class fuse_create_in(WireStruct):
     """``struct fuse_create_in``, 16 bytes."""
 
     __slots__ = ("flags", "mode", "umask", "open_flags")
-    SIZE = 16
-    FORMAT = "=IIII"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=IIII"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    flags: int
+    mode: int
+    umask: int
+    open_flags: int
 
     def __init__(self, flags: int = 0, mode: int = 0, umask: int = 0, open_flags: int = 0) -> None:
         self.flags = flags
@@ -1517,9 +1619,13 @@ class fuse_dirent(WireStruct):
     """``struct fuse_dirent``, 24 bytes."""
 
     __slots__ = ("ino", "off", "namelen", "type")
-    SIZE = 24
-    FORMAT = "=QQII"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 24
+    FORMAT: ClassVar[str] = "=QQII"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    ino: int
+    off: int
+    namelen: int
+    type: int
 
     def __init__(self, ino: int = 0, off: int = 0, namelen: int = 0, type: int = 0) -> None:
         self.ino = ino
@@ -1554,9 +1660,11 @@ class fuse_direntplus(WireStruct):
     """``struct fuse_direntplus``, 152 bytes."""
 
     __slots__ = ("entry_out", "dirent")
-    SIZE = 152
-    FORMAT = "=QQQQIIQQQQQQIIIIIIIIIIQQII"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 152
+    FORMAT: ClassVar[str] = "=QQQQIIQQQQQQIIIIIIIIIIQQII"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    entry_out: fuse_entry_out
+    dirent: fuse_dirent
 
     def __init__(self, entry_out: fuse_entry_out | None = None, dirent: fuse_dirent | None = None) -> None:
         self.entry_out = fuse_entry_out() if entry_out is None else entry_out
@@ -1674,9 +1782,11 @@ class fuse_open_in(WireStruct):
     """``struct fuse_open_in``, 8 bytes."""
 
     __slots__ = ("flags", "open_flags")
-    SIZE = 8
-    FORMAT = "=II"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=II"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    flags: int
+    open_flags: int
 
     def __init__(self, flags: int = 0, open_flags: int = 0) -> None:
         self.flags = flags
@@ -1709,9 +1819,12 @@ class fuse_open_out(WireStruct):
     """``struct fuse_open_out``, 16 bytes."""
 
     __slots__ = ("fh", "open_flags", "backing_id")
-    SIZE = 16
-    FORMAT = "=QIi"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=QIi"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fh: int
+    open_flags: int
+    backing_id: int
 
     def __init__(self, fh: int = 0, open_flags: int = 0, backing_id: int = 0) -> None:
         self.fh = fh
@@ -1745,9 +1858,13 @@ class fuse_release_in(WireStruct):
     """``struct fuse_release_in``, 24 bytes."""
 
     __slots__ = ("fh", "flags", "release_flags", "lock_owner")
-    SIZE = 24
-    FORMAT = "=QIIQ"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 24
+    FORMAT: ClassVar[str] = "=QIIQ"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fh: int
+    flags: int
+    release_flags: int
+    lock_owner: int
 
     def __init__(self, fh: int = 0, flags: int = 0, release_flags: int = 0, lock_owner: int = 0) -> None:
         self.fh = fh
@@ -1782,9 +1899,11 @@ class fuse_flush_in(WireStruct):
     """``struct fuse_flush_in``, 24 bytes."""
 
     __slots__ = ("fh", "lock_owner")
-    SIZE = 24
-    FORMAT = "=Q4x4xQ"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 24
+    FORMAT: ClassVar[str] = "=Q4x4xQ"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fh: int
+    lock_owner: int
 
     def __init__(self, fh: int = 0, lock_owner: int = 0) -> None:
         self.fh = fh
@@ -1817,9 +1936,15 @@ class fuse_read_in(WireStruct):
     """``struct fuse_read_in``, 40 bytes."""
 
     __slots__ = ("fh", "offset", "size", "read_flags", "lock_owner", "flags")
-    SIZE = 40
-    FORMAT = "=QQIIQI4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 40
+    FORMAT: ClassVar[str] = "=QQIIQI4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fh: int
+    offset: int
+    size: int
+    read_flags: int
+    lock_owner: int
+    flags: int
 
     def __init__(
         self,
@@ -1873,9 +1998,15 @@ class fuse_write_in(WireStruct):
     """``struct fuse_write_in``, 40 bytes."""
 
     __slots__ = ("fh", "offset", "size", "write_flags", "lock_owner", "flags")
-    SIZE = 40
-    FORMAT = "=QQIIQI4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 40
+    FORMAT: ClassVar[str] = "=QQIIQI4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fh: int
+    offset: int
+    size: int
+    write_flags: int
+    lock_owner: int
+    flags: int
 
     def __init__(
         self,
@@ -1929,9 +2060,10 @@ class fuse_write_out(WireStruct):
     """``struct fuse_write_out``, 8 bytes."""
 
     __slots__ = ("size",)
-    SIZE = 8
-    FORMAT = "=I4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=I4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    size: int
 
     def __init__(self, size: int = 0) -> None:
         self.size = size
@@ -1963,9 +2095,11 @@ class fuse_fsync_in(WireStruct):
     """``struct fuse_fsync_in``, 16 bytes."""
 
     __slots__ = ("fh", "fsync_flags")
-    SIZE = 16
-    FORMAT = "=QI4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=QI4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fh: int
+    fsync_flags: int
 
     def __init__(self, fh: int = 0, fsync_flags: int = 0) -> None:
         self.fh = fh
@@ -1998,9 +2132,13 @@ class fuse_fallocate_in(WireStruct):
     """``struct fuse_fallocate_in``, 32 bytes."""
 
     __slots__ = ("fh", "offset", "length", "mode")
-    SIZE = 32
-    FORMAT = "=QQQI4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 32
+    FORMAT: ClassVar[str] = "=QQQI4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fh: int
+    offset: int
+    length: int
+    mode: int
 
     def __init__(self, fh: int = 0, offset: int = 0, length: int = 0, mode: int = 0) -> None:
         self.fh = fh
@@ -2035,9 +2173,12 @@ class fuse_lseek_in(WireStruct):
     """``struct fuse_lseek_in``, 24 bytes."""
 
     __slots__ = ("fh", "offset", "whence")
-    SIZE = 24
-    FORMAT = "=QQI4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 24
+    FORMAT: ClassVar[str] = "=QQI4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fh: int
+    offset: int
+    whence: int
 
     def __init__(self, fh: int = 0, offset: int = 0, whence: int = 0) -> None:
         self.fh = fh
@@ -2071,9 +2212,10 @@ class fuse_lseek_out(WireStruct):
     """``struct fuse_lseek_out``, 8 bytes."""
 
     __slots__ = ("offset",)
-    SIZE = 8
-    FORMAT = "=Q"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=Q"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    offset: int
 
     def __init__(self, offset: int = 0) -> None:
         self.offset = offset
@@ -2105,9 +2247,16 @@ class fuse_copy_file_range_in(WireStruct):
     """``struct fuse_copy_file_range_in``, 56 bytes."""
 
     __slots__ = ("fh_in", "off_in", "nodeid_out", "fh_out", "off_out", "len", "flags")
-    SIZE = 56
-    FORMAT = "=QQQQQQQ"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 56
+    FORMAT: ClassVar[str] = "=QQQQQQQ"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fh_in: int
+    off_in: int
+    nodeid_out: int
+    fh_out: int
+    off_out: int
+    len: int
+    flags: int
 
     def __init__(
         self,
@@ -2181,9 +2330,10 @@ class fuse_copy_file_range_out(WireStruct):
     """``struct fuse_copy_file_range_out``, 8 bytes."""
 
     __slots__ = ("bytes_copied",)
-    SIZE = 8
-    FORMAT = "=Q"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=Q"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    bytes_copied: int
 
     def __init__(self, bytes_copied: int = 0) -> None:
         self.bytes_copied = bytes_copied
@@ -2215,9 +2365,13 @@ class fuse_file_lock(WireStruct):
     """``struct fuse_file_lock``, 24 bytes."""
 
     __slots__ = ("start", "end", "type", "pid")
-    SIZE = 24
-    FORMAT = "=QQII"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 24
+    FORMAT: ClassVar[str] = "=QQII"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    start: int
+    end: int
+    type: int
+    pid: int
 
     def __init__(self, start: int = 0, end: int = 0, type: int = 0, pid: int = 0) -> None:
         self.start = start
@@ -2252,9 +2406,13 @@ class fuse_lk_in(WireStruct):
     """``struct fuse_lk_in``, 48 bytes."""
 
     __slots__ = ("fh", "owner", "lk", "lk_flags")
-    SIZE = 48
-    FORMAT = "=QQQQIII4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 48
+    FORMAT: ClassVar[str] = "=QQQQIII4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fh: int
+    owner: int
+    lk: fuse_file_lock
+    lk_flags: int
 
     def __init__(self, fh: int = 0, owner: int = 0, lk: fuse_file_lock | None = None, lk_flags: int = 0) -> None:
         self.fh = fh
@@ -2317,9 +2475,10 @@ class fuse_lk_out(WireStruct):
     """``struct fuse_lk_out``, 24 bytes."""
 
     __slots__ = ("lk",)
-    SIZE = 24
-    FORMAT = "=QQII"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 24
+    FORMAT: ClassVar[str] = "=QQII"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    lk: fuse_file_lock
 
     def __init__(self, lk: fuse_file_lock | None = None) -> None:
         self.lk = fuse_file_lock() if lk is None else lk
@@ -2352,9 +2511,11 @@ class fuse_bmap_in(WireStruct):
     """``struct fuse_bmap_in``, 16 bytes."""
 
     __slots__ = ("block", "blocksize")
-    SIZE = 16
-    FORMAT = "=QI4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=QI4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    block: int
+    blocksize: int
 
     def __init__(self, block: int = 0, blocksize: int = 0) -> None:
         self.block = block
@@ -2387,9 +2548,10 @@ class fuse_bmap_out(WireStruct):
     """``struct fuse_bmap_out``, 8 bytes."""
 
     __slots__ = ("block",)
-    SIZE = 8
-    FORMAT = "=Q"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=Q"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    block: int
 
     def __init__(self, block: int = 0) -> None:
         self.block = block
@@ -2421,9 +2583,15 @@ class fuse_ioctl_in(WireStruct):
     """``struct fuse_ioctl_in``, 32 bytes."""
 
     __slots__ = ("fh", "flags", "cmd", "arg", "in_size", "out_size")
-    SIZE = 32
-    FORMAT = "=QIIQII"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 32
+    FORMAT: ClassVar[str] = "=QIIQII"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fh: int
+    flags: int
+    cmd: int
+    arg: int
+    in_size: int
+    out_size: int
 
     def __init__(
         self,
@@ -2468,9 +2636,11 @@ class fuse_ioctl_iovec(WireStruct):
     """``struct fuse_ioctl_iovec``, 16 bytes."""
 
     __slots__ = ("base", "len")
-    SIZE = 16
-    FORMAT = "=QQ"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=QQ"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    base: int
+    len: int
 
     def __init__(self, base: int = 0, len: int = 0) -> None:
         self.base = base
@@ -2503,9 +2673,13 @@ class fuse_ioctl_out(WireStruct):
     """``struct fuse_ioctl_out``, 16 bytes."""
 
     __slots__ = ("result", "flags", "in_iovs", "out_iovs")
-    SIZE = 16
-    FORMAT = "=iIII"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=iIII"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    result: int
+    flags: int
+    in_iovs: int
+    out_iovs: int
 
     def __init__(self, result: int = 0, flags: int = 0, in_iovs: int = 0, out_iovs: int = 0) -> None:
         self.result = result
@@ -2540,9 +2714,13 @@ class fuse_poll_in(WireStruct):
     """``struct fuse_poll_in``, 24 bytes."""
 
     __slots__ = ("fh", "kh", "flags", "events")
-    SIZE = 24
-    FORMAT = "=QQII"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 24
+    FORMAT: ClassVar[str] = "=QQII"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fh: int
+    kh: int
+    flags: int
+    events: int
 
     def __init__(self, fh: int = 0, kh: int = 0, flags: int = 0, events: int = 0) -> None:
         self.fh = fh
@@ -2577,9 +2755,10 @@ class fuse_poll_out(WireStruct):
     """``struct fuse_poll_out``, 8 bytes."""
 
     __slots__ = ("revents",)
-    SIZE = 8
-    FORMAT = "=I4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=I4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    revents: int
 
     def __init__(self, revents: int = 0) -> None:
         self.revents = revents
@@ -2611,9 +2790,14 @@ class fuse_setupmapping_in(WireStruct):
     """``struct fuse_setupmapping_in``, 40 bytes."""
 
     __slots__ = ("fh", "foffset", "len", "flags", "moffset")
-    SIZE = 40
-    FORMAT = "=QQQQQ"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 40
+    FORMAT: ClassVar[str] = "=QQQQQ"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fh: int
+    foffset: int
+    len: int
+    flags: int
+    moffset: int
 
     def __init__(self, fh: int = 0, foffset: int = 0, len: int = 0, flags: int = 0, moffset: int = 0) -> None:
         self.fh = fh
@@ -2649,9 +2833,10 @@ class fuse_removemapping_in(WireStruct):
     """``struct fuse_removemapping_in``, 4 bytes."""
 
     __slots__ = ("count",)
-    SIZE = 4
-    FORMAT = "=I"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 4
+    FORMAT: ClassVar[str] = "=I"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    count: int
 
     def __init__(self, count: int = 0) -> None:
         self.count = count
@@ -2683,9 +2868,11 @@ class fuse_removemapping_one(WireStruct):
     """``struct fuse_removemapping_one``, 16 bytes."""
 
     __slots__ = ("moffset", "len")
-    SIZE = 16
-    FORMAT = "=QQ"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=QQ"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    moffset: int
+    len: int
 
     def __init__(self, moffset: int = 0, len: int = 0) -> None:
         self.moffset = moffset
@@ -2718,9 +2905,11 @@ class fuse_backing_map(WireStruct):
     """``struct fuse_backing_map``, 16 bytes."""
 
     __slots__ = ("fd", "flags")
-    SIZE = 16
-    FORMAT = "=iI8x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=iI8x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    fd: int
+    flags: int
 
     def __init__(self, fd: int = 0, flags: int = 0) -> None:
         self.fd = fd
@@ -2753,9 +2942,10 @@ class fuse_notify_poll_wakeup_out(WireStruct):
     """``struct fuse_notify_poll_wakeup_out``, 8 bytes."""
 
     __slots__ = ("kh",)
-    SIZE = 8
-    FORMAT = "=Q"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=Q"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    kh: int
 
     def __init__(self, kh: int = 0) -> None:
         self.kh = kh
@@ -2787,9 +2977,12 @@ class fuse_notify_inval_inode_out(WireStruct):
     """``struct fuse_notify_inval_inode_out``, 24 bytes."""
 
     __slots__ = ("ino", "off", "len")
-    SIZE = 24
-    FORMAT = "=Qqq"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 24
+    FORMAT: ClassVar[str] = "=Qqq"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    ino: int
+    off: int
+    len: int
 
     def __init__(self, ino: int = 0, off: int = 0, len: int = 0) -> None:
         self.ino = ino
@@ -2823,9 +3016,12 @@ class fuse_notify_inval_entry_out(WireStruct):
     """``struct fuse_notify_inval_entry_out``, 16 bytes."""
 
     __slots__ = ("parent", "namelen", "flags")
-    SIZE = 16
-    FORMAT = "=QII"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=QII"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    parent: int
+    namelen: int
+    flags: int
 
     def __init__(self, parent: int = 0, namelen: int = 0, flags: int = 0) -> None:
         self.parent = parent
@@ -2859,9 +3055,12 @@ class fuse_notify_delete_out(WireStruct):
     """``struct fuse_notify_delete_out``, 24 bytes."""
 
     __slots__ = ("parent", "child", "namelen")
-    SIZE = 24
-    FORMAT = "=QQI4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 24
+    FORMAT: ClassVar[str] = "=QQI4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    parent: int
+    child: int
+    namelen: int
 
     def __init__(self, parent: int = 0, child: int = 0, namelen: int = 0) -> None:
         self.parent = parent
@@ -2895,9 +3094,12 @@ class fuse_notify_store_out(WireStruct):
     """``struct fuse_notify_store_out``, 24 bytes."""
 
     __slots__ = ("nodeid", "offset", "size")
-    SIZE = 24
-    FORMAT = "=QQI4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 24
+    FORMAT: ClassVar[str] = "=QQI4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    nodeid: int
+    offset: int
+    size: int
 
     def __init__(self, nodeid: int = 0, offset: int = 0, size: int = 0) -> None:
         self.nodeid = nodeid
@@ -2931,9 +3133,13 @@ class fuse_notify_retrieve_out(WireStruct):
     """``struct fuse_notify_retrieve_out``, 32 bytes."""
 
     __slots__ = ("notify_unique", "nodeid", "offset", "size")
-    SIZE = 32
-    FORMAT = "=QQQI4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 32
+    FORMAT: ClassVar[str] = "=QQQI4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    notify_unique: int
+    nodeid: int
+    offset: int
+    size: int
 
     def __init__(self, notify_unique: int = 0, nodeid: int = 0, offset: int = 0, size: int = 0) -> None:
         self.notify_unique = notify_unique
@@ -2968,9 +3174,11 @@ class fuse_notify_retrieve_in(WireStruct):
     """``struct fuse_notify_retrieve_in``, 40 bytes."""
 
     __slots__ = ("offset", "size")
-    SIZE = 40
-    FORMAT = "=8xQI4x8x8x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 40
+    FORMAT: ClassVar[str] = "=8xQI4x8x8x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    offset: int
+    size: int
 
     def __init__(self, offset: int = 0, size: int = 0) -> None:
         self.offset = offset
@@ -3003,9 +3211,10 @@ class fuse_notify_prune_out(WireStruct):
     """``struct fuse_notify_prune_out``, 16 bytes."""
 
     __slots__ = ("count",)
-    SIZE = 16
-    FORMAT = "=I4x8x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=I4x8x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    count: int
 
     def __init__(self, count: int = 0) -> None:
         self.count = count
@@ -3037,9 +3246,14 @@ class fuse_init_in(WireStruct):
     """``struct fuse_init_in``, 64 bytes."""
 
     __slots__ = ("major", "minor", "max_readahead", "flags", "flags2")
-    SIZE = 64
-    FORMAT = "=IIIII44x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 64
+    FORMAT: ClassVar[str] = "=IIIII44x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    major: int
+    minor: int
+    max_readahead: int
+    flags: int
+    flags2: int
 
     def __init__(self, major: int = 0, minor: int = 0, max_readahead: int = 0, flags: int = 0, flags2: int = 0) -> None:
         self.major = major
@@ -3089,9 +3303,22 @@ class fuse_init_out(WireStruct):
         "max_stack_depth",
         "request_timeout",
     )
-    SIZE = 64
-    FORMAT = "=IIIIHHIIHHIIH22x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 64
+    FORMAT: ClassVar[str] = "=IIIIHHIIHHIIH22x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    major: int
+    minor: int
+    max_readahead: int
+    flags: int
+    max_background: int
+    congestion_threshold: int
+    max_write: int
+    time_gran: int
+    max_pages: int
+    map_alignment: int
+    flags2: int
+    max_stack_depth: int
+    request_timeout: int
 
     def __init__(
         self,
@@ -3195,9 +3422,12 @@ class cuse_init_in(WireStruct):
     """``struct cuse_init_in``, 16 bytes."""
 
     __slots__ = ("major", "minor", "flags")
-    SIZE = 16
-    FORMAT = "=II4xI"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=II4xI"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    major: int
+    minor: int
+    flags: int
 
     def __init__(self, major: int = 0, minor: int = 0, flags: int = 0) -> None:
         self.major = major
@@ -3231,9 +3461,16 @@ class cuse_init_out(WireStruct):
     """``struct cuse_init_out``, 72 bytes."""
 
     __slots__ = ("major", "minor", "flags", "max_read", "max_write", "dev_major", "dev_minor")
-    SIZE = 72
-    FORMAT = "=II4xIIIII40x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 72
+    FORMAT: ClassVar[str] = "=II4xIIIII40x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    major: int
+    minor: int
+    flags: int
+    max_read: int
+    max_write: int
+    dev_major: int
+    dev_minor: int
 
     def __init__(
         self,
@@ -3307,9 +3544,10 @@ class fuse_interrupt_in(WireStruct):
     """``struct fuse_interrupt_in``, 8 bytes."""
 
     __slots__ = ("unique",)
-    SIZE = 8
-    FORMAT = "=Q"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=Q"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    unique: int
 
     def __init__(self, unique: int = 0) -> None:
         self.unique = unique
@@ -3341,9 +3579,17 @@ class fuse_in_header(WireStruct):
     """``struct fuse_in_header``, 40 bytes."""
 
     __slots__ = ("len", "opcode", "unique", "nodeid", "uid", "gid", "pid", "total_extlen")
-    SIZE = 40
-    FORMAT = "=IIQQIIIH2x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 40
+    FORMAT: ClassVar[str] = "=IIQQIIIH2x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    len: int
+    opcode: int
+    unique: int
+    nodeid: int
+    uid: int
+    gid: int
+    pid: int
+    total_extlen: int
 
     def __init__(
         self,
@@ -3422,9 +3668,12 @@ class fuse_out_header(WireStruct):
     """``struct fuse_out_header``, 16 bytes."""
 
     __slots__ = ("len", "error", "unique")
-    SIZE = 16
-    FORMAT = "=IiQ"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 16
+    FORMAT: ClassVar[str] = "=IiQ"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    len: int
+    error: int
+    unique: int
 
     def __init__(self, len: int = 0, error: int = 0, unique: int = 0) -> None:
         self.len = len
@@ -3458,9 +3707,9 @@ class fuse_syncfs_in(WireStruct):
     """``struct fuse_syncfs_in``, 8 bytes."""
 
     __slots__ = ()
-    SIZE = 8
-    FORMAT = "=8x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=8x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_syncfs_in:
@@ -3490,9 +3739,10 @@ class fuse_secctx(WireStruct):
     """``struct fuse_secctx``, 8 bytes."""
 
     __slots__ = ("size",)
-    SIZE = 8
-    FORMAT = "=I4x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=I4x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    size: int
 
     def __init__(self, size: int = 0) -> None:
         self.size = size
@@ -3524,9 +3774,11 @@ class fuse_secctx_header(WireStruct):
     """``struct fuse_secctx_header``, 8 bytes."""
 
     __slots__ = ("size", "nr_secctx")
-    SIZE = 8
-    FORMAT = "=II"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=II"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    size: int
+    nr_secctx: int
 
     def __init__(self, size: int = 0, nr_secctx: int = 0) -> None:
         self.size = size
@@ -3559,9 +3811,11 @@ class fuse_ext_header(WireStruct):
     """``struct fuse_ext_header``, 8 bytes."""
 
     __slots__ = ("size", "type")
-    SIZE = 8
-    FORMAT = "=II"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 8
+    FORMAT: ClassVar[str] = "=II"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    size: int
+    type: int
 
     def __init__(self, size: int = 0, type: int = 0) -> None:
         self.size = size
@@ -3594,9 +3848,10 @@ class fuse_supp_groups(WireStruct):
     """``struct fuse_supp_groups``, 4 bytes."""
 
     __slots__ = ("nr_groups",)
-    SIZE = 4
-    FORMAT = "=I"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 4
+    FORMAT: ClassVar[str] = "=I"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    nr_groups: int
 
     def __init__(self, nr_groups: int = 0) -> None:
         self.nr_groups = nr_groups
@@ -3628,9 +3883,12 @@ class fuse_uring_ent_in_out(WireStruct):
     """``struct fuse_uring_ent_in_out``, 32 bytes."""
 
     __slots__ = ("flags", "commit_id", "payload_sz")
-    SIZE = 32
-    FORMAT = "=QQI4x8x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 32
+    FORMAT: ClassVar[str] = "=QQI4x8x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    flags: int
+    commit_id: int
+    payload_sz: int
 
     def __init__(self, flags: int = 0, commit_id: int = 0, payload_sz: int = 0) -> None:
         self.flags = flags
@@ -3664,9 +3922,12 @@ class fuse_uring_req_header(WireStruct):
     """``struct fuse_uring_req_header``, 288 bytes."""
 
     __slots__ = ("in_out", "op_in", "ring_ent_in_out")
-    SIZE = 288
-    FORMAT = "=128s128sQQI4x8x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 288
+    FORMAT: ClassVar[str] = "=128s128sQQI4x8x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    in_out: bytes
+    op_in: bytes
+    ring_ent_in_out: fuse_uring_ent_in_out
 
     def __init__(
         self,
@@ -3727,9 +3988,12 @@ class fuse_uring_cmd_req(WireStruct):
     """``struct fuse_uring_cmd_req``, 24 bytes."""
 
     __slots__ = ("flags", "commit_id", "qid")
-    SIZE = 24
-    FORMAT = "=QQH6x"
-    FIELDS = __slots__
+    SIZE: ClassVar[int] = 24
+    FORMAT: ClassVar[str] = "=QQH6x"
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    flags: int
+    commit_id: int
+    qid: int
 
     def __init__(self, flags: int = 0, commit_id: int = 0, qid: int = 0) -> None:
         self.flags = flags
@@ -3759,8 +4023,9 @@ class Lookup(Request):
     """LOOKUP (1). Look up a name in a directory. nodeid 0 in the reply is an absence the kernel may cache."""
 
     __slots__ = ("name",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "name")
-    opcode = 1
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "name")
+    opcode: int = 1
+    name: bytes
 
     def __init__(
         self,
@@ -3783,8 +4048,9 @@ class Forget(Request):
     """FORGET (2). The kernel drops nlookup of the references it got from replies that carry an entry."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 2
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 2
+    arg: fuse_forget_in
 
     def __init__(
         self,
@@ -3807,8 +4073,9 @@ class GetAttr(Request):
     """GETATTR (3). Read an inode's attributes."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 3
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 3
+    arg: fuse_getattr_in
 
     def __init__(
         self,
@@ -3831,8 +4098,9 @@ class SetAttr(Request):
     """SETATTR (4), since 7.1. Change the attributes that arg.valid names (chmod, chown, truncate, utimens)."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 4
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 4
+    arg: fuse_setattr_in
 
     def __init__(
         self,
@@ -3855,8 +4123,8 @@ class ReadLink(Request):
     """READLINK (5). Read a symbolic link's target; at most 4095 bytes, no NUL needed."""
 
     __slots__ = ()
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid")
-    opcode = 5
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid")
+    opcode: int = 5
 
     def __init__(self, unique: int = 0, nodeid: int = 0, uid: int = 0, gid: int = 0, pid: int = 0) -> None:
         self.unique = unique
@@ -3870,8 +4138,11 @@ class Symlink(Request):
     """SYMLINK (6), since 7.1. Create the symbolic link name, pointing to target."""
 
     __slots__ = ("name", "target", "extensions")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "name", "target", "extensions")
-    opcode = 6
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "name", "target", "extensions")
+    opcode: int = 6
+    name: bytes
+    target: bytes
+    extensions: tuple[Extension, ...]
 
     def __init__(
         self,
@@ -3898,8 +4169,11 @@ class MkNod(Request):
     """MKNOD (8), since 7.1. Create a file, device, FIFO or socket; a regular file too where CREATE is absent."""
 
     __slots__ = ("arg", "name", "extensions")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "extensions")
-    opcode = 8
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "extensions")
+    opcode: int = 8
+    arg: fuse_mknod_in
+    name: bytes
+    extensions: tuple[Extension, ...]
 
     def __init__(
         self,
@@ -3926,8 +4200,11 @@ class MkDir(Request):
     """MKDIR (9), since 7.1. Create a directory. The mode is already masked unless DONT_MASK was negotiated."""
 
     __slots__ = ("arg", "name", "extensions")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "extensions")
-    opcode = 9
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "extensions")
+    opcode: int = 9
+    arg: fuse_mkdir_in
+    name: bytes
+    extensions: tuple[Extension, ...]
 
     def __init__(
         self,
@@ -3954,8 +4231,9 @@ class Unlink(Request):
     """UNLINK (10), since 7.1. Remove a name that is not a directory."""
 
     __slots__ = ("name",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "name")
-    opcode = 10
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "name")
+    opcode: int = 10
+    name: bytes
 
     def __init__(
         self,
@@ -3978,8 +4256,9 @@ class RmDir(Request):
     """RMDIR (11), since 7.1. Remove an empty directory."""
 
     __slots__ = ("name",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "name")
-    opcode = 11
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "name")
+    opcode: int = 11
+    name: bytes
 
     def __init__(
         self,
@@ -4002,8 +4281,11 @@ class Rename(Request):
     """RENAME (12), since 7.1. Move a name to arg.newdir/newname, replacing what is there."""
 
     __slots__ = ("arg", "name", "newname")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "newname")
-    opcode = 12
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "newname")
+    opcode: int = 12
+    arg: fuse_rename_in
+    name: bytes
+    newname: bytes
 
     def __init__(
         self,
@@ -4032,8 +4314,10 @@ class Link(Request):
     """
 
     __slots__ = ("arg", "name")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name")
-    opcode = 13
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name")
+    opcode: int = 13
+    arg: fuse_link_in
+    name: bytes
 
     def __init__(
         self,
@@ -4060,8 +4344,9 @@ class Open(Request):
     """
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 14
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 14
+    arg: fuse_open_in
 
     def __init__(
         self,
@@ -4084,8 +4369,9 @@ class Read(Request):
     """READ (15), since 7.1. Read at most arg.size bytes; fewer mean the end of the file, unless opened direct."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 15
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 15
+    arg: fuse_read_in
 
     def __init__(
         self,
@@ -4110,8 +4396,10 @@ class Write(Request):
     """
 
     __slots__ = ("arg", "data")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "data")
-    opcode = 16
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "data")
+    opcode: int = 16
+    arg: fuse_write_in
+    data: Buffer
 
     def __init__(
         self,
@@ -4136,8 +4424,8 @@ class StatFs(Request):
     """STATFS (17). statfs(2)."""
 
     __slots__ = ()
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid")
-    opcode = 17
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid")
+    opcode: int = 17
 
     def __init__(self, unique: int = 0, nodeid: int = 0, uid: int = 0, gid: int = 0, pid: int = 0) -> None:
         self.unique = unique
@@ -4151,8 +4439,9 @@ class Release(Request):
     """RELEASE (18), since 7.1. The last reference to an open file is gone; errors reach nobody."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 18
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 18
+    arg: fuse_release_in
 
     def __init__(
         self,
@@ -4175,8 +4464,9 @@ class FSync(Request):
     """FSYNC (20), since 7.1. fsync(2), or fdatasync(2) with FSYNC_FDATASYNC."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 20
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 20
+    arg: fuse_fsync_in
 
     def __init__(
         self,
@@ -4199,8 +4489,11 @@ class SetXAttr(Request):
     """SETXATTR (21), since 7.1. Set an extended attribute; arg.flags are XATTR_CREATE and XATTR_REPLACE."""
 
     __slots__ = ("arg", "name", "value")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "value")
-    opcode = 21
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "value")
+    opcode: int = 21
+    arg: fuse_setxattr_in
+    name: bytes
+    value: bytes
 
     def __init__(
         self,
@@ -4229,8 +4522,10 @@ class GetXAttr(Request):
     """
 
     __slots__ = ("arg", "name")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name")
-    opcode = 22
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name")
+    opcode: int = 22
+    arg: fuse_getxattr_in
+    name: bytes
 
     def __init__(
         self,
@@ -4257,8 +4552,9 @@ class ListXAttr(Request):
     """
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 23
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 23
+    arg: fuse_getxattr_in
 
     def __init__(
         self,
@@ -4281,8 +4577,9 @@ class RemoveXAttr(Request):
     """REMOVEXATTR (24), since 7.1. Remove an extended attribute."""
 
     __slots__ = ("name",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "name")
-    opcode = 24
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "name")
+    opcode: int = 24
+    name: bytes
 
     def __init__(
         self,
@@ -4307,8 +4604,9 @@ class Flush(Request):
     """
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 25
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 25
+    arg: fuse_flush_in
 
     def __init__(
         self,
@@ -4331,8 +4629,9 @@ class Init(Request):
     """INIT (26). The first request: versions, flags and limits."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 26
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 26
+    arg: fuse_init_in
 
     def __init__(
         self,
@@ -4355,8 +4654,9 @@ class OpenDir(Request):
     """OPENDIR (27), since 7.1. Open a directory."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 27
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 27
+    arg: fuse_open_in
 
     def __init__(
         self,
@@ -4381,8 +4681,9 @@ class ReadDir(Request):
     """
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 28
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 28
+    arg: fuse_read_in
 
     def __init__(
         self,
@@ -4405,8 +4706,9 @@ class ReleaseDir(Request):
     """RELEASEDIR (29), since 7.1. The last reference to an open directory is gone."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 29
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 29
+    arg: fuse_release_in
 
     def __init__(
         self,
@@ -4429,8 +4731,9 @@ class FSyncDir(Request):
     """FSYNCDIR (30), since 7.2. fsync(2) of a directory."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 30
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 30
+    arg: fuse_fsync_in
 
     def __init__(
         self,
@@ -4453,8 +4756,9 @@ class GetLk(Request):
     """GETLK (31), since 7.7. The first lock that stands in the way of arg.lk, or type F_UNLCK. Needs POSIX_LOCKS."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 31
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 31
+    arg: fuse_lk_in
 
     def __init__(
         self,
@@ -4477,8 +4781,9 @@ class SetLk(Request):
     """SETLK (32), since 7.7. Take or drop a lock without waiting. Needs POSIX_LOCKS, or FLOCK_LOCKS for flock(2)."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 32
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 32
+    arg: fuse_lk_in
 
     def __init__(
         self,
@@ -4501,8 +4806,9 @@ class SetLkW(Request):
     """SETLKW (33), since 7.7. Take a lock, waiting for it."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 33
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 33
+    arg: fuse_lk_in
 
     def __init__(
         self,
@@ -4525,8 +4831,9 @@ class Access(Request):
     """ACCESS (34), since 7.3. access(2); not sent with default_permissions."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 34
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 34
+    arg: fuse_access_in
 
     def __init__(
         self,
@@ -4549,8 +4856,11 @@ class Create(Request):
     """CREATE (35), since 7.3. Create a file and open it."""
 
     __slots__ = ("arg", "name", "extensions")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "extensions")
-    opcode = 35
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "extensions")
+    opcode: int = 35
+    arg: fuse_create_in
+    name: bytes
+    extensions: tuple[Extension, ...]
 
     def __init__(
         self,
@@ -4579,8 +4889,9 @@ class Interrupt(Request):
     """
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 36
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 36
+    arg: fuse_interrupt_in
 
     def __init__(
         self,
@@ -4603,8 +4914,9 @@ class BMap(Request):
     """BMAP (37), since 7.8. Where a file's block lies on the block device; only of fuseblk mounts."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 37
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 37
+    arg: fuse_bmap_in
 
     def __init__(
         self,
@@ -4627,8 +4939,8 @@ class Destroy(Request):
     """DESTROY (38), since 7.8. The last request; only of fuseblk mounts, never of ordinary ones."""
 
     __slots__ = ()
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid")
-    opcode = 38
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid")
+    opcode: int = 38
 
     def __init__(self, unique: int = 0, nodeid: int = 0, uid: int = 0, gid: int = 0, pid: int = 0) -> None:
         self.unique = unique
@@ -4642,8 +4954,10 @@ class Ioctl(Request):
     """IOCTL (39), since 7.11. ioctl(2)."""
 
     __slots__ = ("arg", "data")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "data")
-    opcode = 39
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "data")
+    opcode: int = 39
+    arg: fuse_ioctl_in
+    data: bytes
 
     def __init__(
         self,
@@ -4668,8 +4982,9 @@ class Poll(Request):
     """POLL (40), since 7.11. poll(2); with SCHEDULE_NOTIFY, arg.kh is to be notified later."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 40
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 40
+    arg: fuse_poll_in
 
     def __init__(
         self,
@@ -4694,8 +5009,10 @@ class NotifyReply(Request):
     """
 
     __slots__ = ("arg", "data")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "data")
-    opcode = 41
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "data")
+    opcode: int = 41
+    arg: fuse_notify_retrieve_in
+    data: Buffer
 
     def __init__(
         self,
@@ -4720,8 +5037,10 @@ class BatchForget(Request):
     """BATCH_FORGET (42), since 7.16. Several FORGETs in one message. Never sent below minor 16."""
 
     __slots__ = ("arg", "forgets")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "forgets")
-    opcode = 42
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "forgets")
+    opcode: int = 42
+    arg: fuse_batch_forget_in
+    forgets: Sequence[fuse_forget_one]
 
     def __init__(
         self,
@@ -4746,8 +5065,9 @@ class Fallocate(Request):
     """FALLOCATE (43), since 7.19. fallocate(2); arg.mode holds FALLOC_FL_*."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 43
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 43
+    arg: fuse_fallocate_in
 
     def __init__(
         self,
@@ -4772,8 +5092,9 @@ class ReadDirPlus(Request):
     """
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 44
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 44
+    arg: fuse_read_in
 
     def __init__(
         self,
@@ -4796,8 +5117,11 @@ class Rename2(Request):
     """RENAME2 (45), since 7.23. renameat2(2): RENAME_NOREPLACE, RENAME_EXCHANGE."""
 
     __slots__ = ("arg", "name", "newname")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "newname")
-    opcode = 45
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "newname")
+    opcode: int = 45
+    arg: fuse_rename2_in
+    name: bytes
+    newname: bytes
 
     def __init__(
         self,
@@ -4824,8 +5148,9 @@ class LSeek(Request):
     """LSEEK (46), since 7.24. SEEK_HOLE and SEEK_DATA only."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 46
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 46
+    arg: fuse_lseek_in
 
     def __init__(
         self,
@@ -4848,8 +5173,9 @@ class CopyFileRange(Request):
     """COPY_FILE_RANGE (47), since 7.28. copy_file_range(2), at most 0xFFFFF000 bytes in one request."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 47
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 47
+    arg: fuse_copy_file_range_in
 
     def __init__(
         self,
@@ -4872,8 +5198,9 @@ class SetupMapping(Request):
     """SETUPMAPPING (48), since 7.31. Map a part of a file into the DAX window; virtiofs only."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 48
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 48
+    arg: fuse_setupmapping_in
 
     def __init__(
         self,
@@ -4896,8 +5223,10 @@ class RemoveMapping(Request):
     """REMOVEMAPPING (49), since 7.31. Give up parts of the DAX window; virtiofs only."""
 
     __slots__ = ("arg", "mappings")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "mappings")
-    opcode = 49
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "mappings")
+    opcode: int = 49
+    arg: fuse_removemapping_in
+    mappings: Sequence[fuse_removemapping_one]
 
     def __init__(
         self,
@@ -4922,8 +5251,9 @@ class SyncFs(Request):
     """SYNCFS (50), since 7.34. syncfs(2)."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 50
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 50
+    arg: fuse_syncfs_in
 
     def __init__(
         self,
@@ -4946,8 +5276,11 @@ class TmpFile(Request):
     """TMPFILE (51), since 7.37. open(2) with O_TMPFILE; the name is always "/"."""
 
     __slots__ = ("arg", "name", "extensions")
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "extensions")
-    opcode = 51
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "extensions")
+    opcode: int = 51
+    arg: fuse_create_in
+    name: bytes
+    extensions: tuple[Extension, ...]
 
     def __init__(
         self,
@@ -4974,8 +5307,9 @@ class Statx(Request):
     """STATX (52), since 7.39. statx(2) where the caller asks for what GETATTR does not give."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 52
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 52
+    arg: fuse_statx_in
 
     def __init__(
         self,
@@ -4998,8 +5332,9 @@ class CopyFileRange64(Request):
     """COPY_FILE_RANGE_64 (53), since 7.45. copy_file_range(2) of any length; sent whatever minor was negotiated."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 53
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 53
+    arg: fuse_copy_file_range_in
 
     def __init__(
         self,
@@ -5022,8 +5357,9 @@ class CuseInit(Request):
     """CUSE_INIT (4096). INIT of a character device; the bytes hold DEVNAME=name."""
 
     __slots__ = ("arg",)
-    FIELDS = ("unique", "nodeid", "uid", "gid", "pid", "arg")
-    opcode = 4096
+    FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
+    opcode: int = 4096
+    arg: cuse_init_in
 
     def __init__(
         self,
@@ -6170,8 +6506,9 @@ class NotifyPoll(Notification):
     """
 
     __slots__ = ("arg",)
-    FIELDS = __slots__
-    code = 1
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    code: ClassVar[int] = 1
+    arg: fuse_notify_poll_wakeup_out
 
     def __init__(self, arg: fuse_notify_poll_wakeup_out | None = None) -> None:
         self.arg = fuse_notify_poll_wakeup_out() if arg is None else arg
@@ -6183,8 +6520,9 @@ class NotifyInvalInode(Notification):
     """
 
     __slots__ = ("arg",)
-    FIELDS = __slots__
-    code = 2
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    code: ClassVar[int] = 2
+    arg: fuse_notify_inval_inode_out
 
     def __init__(self, arg: fuse_notify_inval_inode_out | None = None) -> None:
         self.arg = fuse_notify_inval_inode_out() if arg is None else arg
@@ -6196,8 +6534,10 @@ class NotifyInvalEntry(Notification):
     """
 
     __slots__ = ("arg", "name")
-    FIELDS = __slots__
-    code = 3
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    code: ClassVar[int] = 3
+    arg: fuse_notify_inval_entry_out
+    name: bytes
 
     def __init__(self, arg: fuse_notify_inval_entry_out | None = None, name: bytes = b"") -> None:
         self.arg = fuse_notify_inval_entry_out() if arg is None else arg
@@ -6208,8 +6548,10 @@ class NotifyStore(Notification):
     """NOTIFY_STORE (4), since 7.15. Put bytes into the page cache of a file."""
 
     __slots__ = ("arg", "data")
-    FIELDS = __slots__
-    code = 4
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    code: ClassVar[int] = 4
+    arg: fuse_notify_store_out
+    data: Buffer
 
     def __init__(self, arg: fuse_notify_store_out | None = None, data: Buffer = b"") -> None:
         self.arg = fuse_notify_store_out() if arg is None else arg
@@ -6222,8 +6564,9 @@ class NotifyRetrieve(Notification):
     """
 
     __slots__ = ("arg",)
-    FIELDS = __slots__
-    code = 5
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    code: ClassVar[int] = 5
+    arg: fuse_notify_retrieve_out
 
     def __init__(self, arg: fuse_notify_retrieve_out | None = None) -> None:
         self.arg = fuse_notify_retrieve_out() if arg is None else arg
@@ -6233,8 +6576,10 @@ class NotifyDelete(Notification):
     """NOTIFY_DELETE (6), since 7.18. A name of arg.child is gone; tells inotify as well."""
 
     __slots__ = ("arg", "name")
-    FIELDS = __slots__
-    code = 6
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    code: ClassVar[int] = 6
+    arg: fuse_notify_delete_out
+    name: bytes
 
     def __init__(self, arg: fuse_notify_delete_out | None = None, name: bytes = b"") -> None:
         self.arg = fuse_notify_delete_out() if arg is None else arg
@@ -6247,8 +6592,8 @@ class NotifyResend(Notification):
     """
 
     __slots__ = ()
-    FIELDS = __slots__
-    code = 7
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    code: ClassVar[int] = 7
 
     def __init__(self) -> None: ...
 
@@ -6257,8 +6602,8 @@ class NotifyIncEpoch(Notification):
     """NOTIFY_INC_EPOCH (8), since 7.44. Look up every cached name again on next use. Linux 6.18 takes any body."""
 
     __slots__ = ()
-    FIELDS = __slots__
-    code = 8
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    code: ClassVar[int] = 8
 
     def __init__(self) -> None: ...
 
@@ -6267,8 +6612,10 @@ class NotifyPrune(Notification):
     """NOTIFY_PRUNE (9), since 7.45. Drop cached inodes that nobody uses, so that their FORGETs come."""
 
     __slots__ = ("arg", "nodeids")
-    FIELDS = __slots__
-    code = 9
+    FIELDS: ClassVar[tuple[str, ...]] = __slots__
+    code: ClassVar[int] = 9
+    arg: fuse_notify_prune_out
+    nodeids: Sequence[int]
 
     def __init__(self, arg: fuse_notify_prune_out | None = None, nodeids: Sequence[int] = ()) -> None:
         self.arg = fuse_notify_prune_out() if arg is None else arg

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 __all__ = ["Buffer", "Notification", "Record", "Request", "UnknownRequest", "WireStruct"]
 
@@ -40,6 +40,15 @@ class WireStruct(Record):
     """Size in bytes, a flexible last member not counted."""
     FORMAT: ClassVar[str]
     """The :mod:`struct` format; reserved members are ``x``."""
+
+    if TYPE_CHECKING:  # every generated class has these, and ``pack_flat`` with all scalars in order
+
+        @classmethod
+        def unpack_from(cls, buffer: Buffer, offset: int = 0) -> WireStruct: ...
+
+        def pack(self) -> bytes: ...
+
+        def pack_into(self, buffer: bytearray | memoryview, offset: int = 0) -> None: ...
 
 
 class Request(Record):

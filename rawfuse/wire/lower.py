@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from rawfuse.errors import RemoteProtocolError
 from rawfuse.wire.base import Buffer, Notification, Request, UnknownRequest, WireStruct
@@ -114,9 +114,11 @@ def _lower_struct(layout: Layout, layouts: Mapping[str, Layout]) -> Iterable[str
     yield _struct_doc(layout)
     yield ""
     yield block("    __slots__ = ", tuple_text(member.name for member in fields))
-    yield f"    SIZE = {layout.size}"
-    yield f"    FORMAT = {_quoted(layout.format(layouts))}"
-    yield "    FIELDS = __slots__"
+    yield f"    SIZE: ClassVar[int] = {layout.size}"
+    yield f"    FORMAT: ClassVar[str] = {_quoted(layout.format(layouts))}"
+    yield "    FIELDS: ClassVar[tuple[str, ...]] = __slots__"
+    for member in fields:
+        yield f"    {member.name}: {member.struct or _annotation(member.code)}"
     if fields:
         yield ""
         arguments = ["self"]

@@ -103,6 +103,11 @@ def _constructor(attributes: list[tuple[str, str, str]], leading: Iterable[str])
         yield f"        self.{name} = {f'{default}() if arg is None else arg' if name == 'arg' else name}"
 
 
+def _declarations(attributes: list[tuple[str, str, str]]) -> Iterator[str]:
+    for name, kind, default in attributes:
+        yield f"    {name}: {default if name == 'arg' else kind}"
+
+
 def _request_class(operation: Operation) -> Iterator[str]:
     attributes = list(_attributes(operation.body))
     if operation.extensible:
@@ -112,8 +117,11 @@ def _request_class(operation: Operation) -> Iterator[str]:
     yield docstring([f"{operation.label} ({operation.opcode}){since}. {operation.doc}"])
     yield ""
     yield block("    __slots__ = ", tuple_text(name for name, _, _ in attributes))
-    yield block("    FIELDS = ", tuple_text([*HEAD_FIELDS, *(name for name, _, _ in attributes)]))
-    yield f"    opcode = {operation.opcode}"
+    yield block(
+        "    FIELDS: ClassVar[tuple[str, ...]] = ", tuple_text([*HEAD_FIELDS, *(name for name, _, _ in attributes)])
+    )
+    yield f"    opcode: int = {operation.opcode}"
+    yield from _declarations(attributes)
     yield ""
     yield from _constructor(attributes, HEAD_FIELDS)
 
@@ -248,8 +256,9 @@ def lower_notifications() -> Iterator[str]:
         yield docstring([f"{notification.label} ({notification.code}){since}. {notification.doc}"])
         yield ""
         yield block("    __slots__ = ", tuple_text(name for name, _, _ in attributes))
-        yield "    FIELDS = __slots__"
-        yield f"    code = {notification.code}"
+        yield "    FIELDS: ClassVar[tuple[str, ...]] = __slots__"
+        yield f"    code: ClassVar[int] = {notification.code}"
+        yield from _declarations(attributes)
         if attributes:
             yield ""
             yield from _constructor(attributes, ())
