@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from mfs.unixfs.profile import Profile
 
-__all__ = ["Link", "build_file", "leaf_count", "leaf_length", "leaf_link", "leaf_wrapping", "zero_leaf"]
+__all__ = [
+    "Link",
+    "build_file",
+    "leaf_count",
+    "leaf_length",
+    "leaf_link",
+    "leaf_wrapping",
+    "zero_leaf",
+    "zero_subtrees",
+]
 
 
 class Link(NamedTuple):
@@ -71,6 +80,27 @@ def zero_leaf(profile: Profile, n: int) -> tuple[Link, bytes]:
     before, after = leaf_wrapping(profile, n)
     digest = hashlib.sha256(before + bytes(n) + after).digest()
     return leaf_link(profile, digest, n), digest
+
+
+@functools.lru_cache(16)
+def zero_subtrees(profile: Profile, size: int) -> frozenset[CID]:
+    """The CIDs of all subtrees and leaves of zeros that the tree of a file of ``size`` bytes can have: its holes."""
+    found: set[CID] = set()
+
+    def zero_leaf_of(n: int) -> Link:
+        link, _digest = zero_leaf(profile, n)
+        found.add(link.cid)
+        return link
+
+    def nothing_to_get(cid: CID) -> bytes:
+        raise MalformedBlock("a file built from nothing has no base", cid)
+
+    builder = _Builder(
+        profile, size, (), zero_leaf_of, 0, nothing_to_get, lambda cid, _block: found.add(cid), zero_leaf_of
+    )
+    for _ in builder.build(None):
+        pass
+    return frozenset(found)
 
 
 def build_file(
