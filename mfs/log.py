@@ -8,11 +8,8 @@ Layout, little-endian, offsets in bytes:
 ======  ==== =========================================================================
 0       8    "MFSLOG\\0\\1"
 8       8    number of this log
-16      8    number of the log before it that has records to replay, 0 for none
-24      8    how many records of that log count
-32      4    the checksum that those records end with
-36      8    salt: random, so that records of the file's earlier life cannot be taken for its own
-44      4    CRC-32 of the 44 bytes above
+16      8    salt: random, so that records of the file's earlier life cannot be taken for its own
+24      4    CRC-32 of the 24 bytes above
 512          first record
 ======  ==== =========================================================================
 
@@ -20,8 +17,9 @@ A record begins at a multiple of 8: mark u32 (the low half of the salt), length 
 log u32 (from 0), checksum u32, then the payload. The checksum is the CRC-32 of these first 12 bytes and the payload,
 continued from the checksum of the record before (of the header, for the first).
 
-So the end of the last log is where the chain of checksums breaks: what stands behind it was never acknowledged. The end
-of an earlier log is known from the next one's header; if the chain breaks before it, the log is damaged.
+The record at place 0 says where the log before it ends (`LogEnd`: number u64, records u32, checksum u32; zeros when
+there is none). So the end of a log that another follows is known; where its chain of checksums breaks earlier, it is
+damaged. The end of the last log is where its chain breaks: what stands behind it was never acknowledged.
 
 Space is written with zeros a MiB ahead, and a file whose log was dropped becomes the next one. So writing a record
 changes neither the file's size nor its extents, and syncing it needs no commit of the file system's own journal.
@@ -34,21 +32,21 @@ import os
 import struct
 import threading
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mfs.blocks.segment_file import fsync_directory
+from mfs.disk import fsync_directory, write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-__all__ = ["Log", "LogDamaged", "LogEnd", "Replay", "drop_logs", "log_numbers"]
+__all__ = ["Log", "LogDamaged", "LogEnd", "Replay", "drop_logs", "log_numbers", "replay"]
 
 MAX_PAYLOAD = 64 << 20
 """A longer record is refused, and taken for damage when read."""
 
 _MAGIC = b"MFSLOG\0\1"
-_HEADER = struct.Struct("<8sQQQIQI")
+_HEADER = struct.Struct("<8sQQI")
+_END = struct.Struct("<QII")
 _RECORD = struct.Struct("<IIII")
 _RECORD_HEAD = struct.Struct("<III")
 _FIRST = 512
@@ -67,40 +65,34 @@ class LogDamaged(OSError):
 
 
 class LogEnd(NamedTuple):
-    """Where a log ends: its number, how many records it has, the checksum of the last."""
+    """Where a log ends: its number, how many records it has (the first one counted), the checksum of the last."""
 
-    number: int
+    seq: int
     records: int
     checksum: int
 
 
-class Log:
-    """The log that is being written.
+_NOTHING = LogEnd(0, 0, 0)
 
-    Threads: `write` and `close` in any thread, one call at a time (they lock). `start` is called before.
+
+class Log:
+    """A new log, number `seq` (from 1), in a directory; durable on return. An older one of that number is replaced.
+
+    `after` is the log before it, if that has to be replayed before this one until the next commit: it may still be
+    written to until the first `write` here. Making a log takes two or three syncs: a worker thread's work.
+
+    Threads: any, one after another.
     """
 
-    def __init__(self, path: str, number: int, fd: int, salt: int, checksum: int, size: int) -> None:
-        """For `start`."""
-        self.path = path
-        self.number = number
-        self._fd = fd
-        self._mark = salt & 0xFFFF_FFFF
-        self._checksum = checksum
+    def __init__(self, directory: str | os.PathLike[str], seq: int, after: Log | LogEnd | None = None) -> None:
+        root = os.fspath(directory)
+        self.seq = seq
+        self.path = os.path.join(root, _name(seq))
+        self._root = root
+        self._after = after
         self._records = 0
         self._at = _FIRST
-        self._size = size
         self._lock = threading.Lock()
-
-    @classmethod
-    def start(cls, directory: str | os.PathLike[str], number: int, after: LogEnd | None = None) -> Log:
-        """Begin log `number` (from 1); durable on return. A file of that number that is there already is replaced.
-
-        `after` is the end of the log before it, if that has to be replayed before this one until the next commit. It
-        must not be written to any more. Takes two or three syncs; a worker thread's work.
-        """
-        root = os.fspath(directory)
-        path = os.path.join(root, _name(number))
         temporary = os.path.join(root, _NEW)
         try:
             os.rename(os.path.join(root, _SPARE), temporary)
@@ -108,35 +100,40 @@ class Log:
             pass
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            before = after if after is not None else LogEnd(0, 0, 0)
             salt = int.from_bytes(os.urandom(8), "little")
-            head = _HEADER.pack(_MAGIC, number, before.number, before.records, before.checksum, salt, 0)[:-4]
-            checksum = zlib.crc32(head)
-            size = os.fstat(fd).st_size // _STEP * _STEP
-            if not size:
-                _write_all(fd, _ZEROS, 0)
-                size = _STEP
-            _write_all(fd, head + checksum.to_bytes(4, "little"), 0)
+            head = _HEADER.pack(_MAGIC, seq, salt, 0)[:-4]
+            self._mark = salt & 0xFFFF_FFFF
+            self._checksum = zlib.crc32(head)
+            self._size = os.fstat(fd).st_size // _STEP * _STEP
+            if not self._size:
+                write_all(fd, _ZEROS, 0)
+                self._size = _STEP
+            write_all(fd, head + self._checksum.to_bytes(4, "little"), 0)
             os.fsync(fd)
-            os.rename(temporary, path)
+            os.rename(temporary, self.path)
             fsync_directory(root)
         except BaseException:
             os.close(fd)
             raise
-        return cls(path, number, fd, salt, checksum, size)
+        self._fd = fd
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was written yet."""
+        return not self._records
 
     @property
     def end(self) -> LogEnd:
-        """Where it ends now, counting what `write` has returned from."""
+        """Where it ends now, counting what `write` has returned from; the end of the log before while it is empty."""
         with self._lock:
-            return LogEnd(self.number, self._records, self._checksum)
+            return LogEnd(self.seq, self._records, self._checksum) if self._records else self._before()
 
     @property
     def size(self) -> int:
         """Bytes of the records so far, headers included: how much a replay would read."""
         return self._at - _FIRST
 
-    def write(self, payloads: Sequence[bytes]) -> None:
+    def write(self, *payloads: bytes) -> None:
         """Add records, one for each payload, in this order; durable on return. Any thread; waits for the disk once.
 
         After an error nothing counts as added, and the next call takes the same place. (A crash before that may still
@@ -146,36 +143,37 @@ class Log:
             OSError: ENOSPC, EIO, ... from the disk.
             ValueError: a payload is longer than 64 MiB.
         """
+        for payload in payloads:
+            if len(payload) > MAX_PAYLOAD:
+                raise ValueError(f"a log record of {len(payload)} bytes; at most {MAX_PAYLOAD} are possible")
         with self._lock:
+            records = payloads if self._records else (_END.pack(*self._before()), *payloads)
             checksum = self._checksum
             parts: list[bytes] = []
             size = 0
-            for place, payload in enumerate(payloads, self._records):
+            for place, payload in enumerate(records, self._records):
                 length = len(payload)
-                if length > MAX_PAYLOAD:
-                    raise ValueError(f"a log record of {length} bytes; at most {MAX_PAYLOAD} are possible")
                 checksum = zlib.crc32(payload, zlib.crc32(_RECORD_HEAD.pack(self._mark, length, place), checksum))
-                parts += (_RECORD.pack(self._mark, length, place, checksum), payload)
                 padding = -length % 8
-                if padding:
-                    parts.append(bytes(padding))
+                parts += (_RECORD.pack(self._mark, length, place, checksum), payload, bytes(padding))
                 size += _RECORD.size + length + padding
-            if not parts:
-                return
             data = b"".join(parts)
             stop = self._at + size
-            if stop > self._size:
-                # Rare: this sync is a slow one, and the thousands behind it are fast.
+            grown = self._size
+            if stop > grown:
+                # Rare: this sync is a slow one, and the hundreds behind it are fast.
                 grown = (stop // _STEP + 1) * _STEP
-                _write_all(self._fd, data + bytes(grown - stop), self._at)
-            else:
-                grown = self._size
-                _write_all(self._fd, data, self._at)
+                data += bytes(grown - stop)
+            write_all(self._fd, data, self._at)
             os.fdatasync(self._fd)
             self._size = grown
             self._at = stop
-            self._records += len(payloads)
+            self._records += len(records)
             self._checksum = checksum
+
+    def _before(self) -> LogEnd:
+        after = self._after
+        return after.end if isinstance(after, Log) else after or _NOTHING
 
     def close(self) -> None:
         """No more records. The file stays."""
@@ -184,66 +182,81 @@ class Log:
                 os.close(self._fd)
                 self._fd = -1
 
+    def remove(self) -> None:
+        """Close it, and drop it because a durable commit has made it superfluous. Any thread."""
+        self.close()
+        _drop(self._root, self.seq)
+
 
 class Replay:
     """The payloads of all logs from number `first` on, in the order in which they were written.
 
     `first` is what the commit says; it must be there. Iterating raises `LogDamaged` where something is missing that was
-    acknowledged; `end` is then, and while iterating, what was read so far.
+    acknowledged.
+
+    Attributes:
+        end: the end of what was read so far. A log that goes on from here is `Log(directory, seq, after=end)`.
+        seq: the highest number that any log has; the next one takes a higher.
     """
 
     def __init__(self, directory: str | os.PathLike[str], first: int) -> None:
         self._root = os.fspath(directory)
         self._first = first
-        self.end = LogEnd(first, 0, 0)
+        self.end = _NOTHING
+        self.seq = max(log_numbers(directory), default=first)
 
     def __iter__(self) -> Iterator[bytes]:
         numbers = [number for number in log_numbers(self._root) if number >= self._first]
         if not numbers or numbers[0] != self._first:
             raise LogDamaged(os.path.join(self._root, _name(self._first)), "the commit names it and it is not there")
         readers = [_Reader(os.path.join(self._root, _name(number)), number) for number in numbers]
-        following: list[_Reader | None] = [*readers[1:], None]
-        for reader, after in zip(readers, following, strict=True):
-            self.end = LogEnd(reader.number, 0, reader.checksum)
+        readers = [reader for reader in readers if reader.before is not None]
+        following = [reader.before for reader in readers[1:]]
+        for reader, expected in zip(readers, [*following, None], strict=True):
+            yield from self._records(reader, expected)
+
+    def _records(self, reader: _Reader, expected: LogEnd | None) -> Iterator[bytes]:
+        if expected == _NOTHING:
             expected = None
-            if after is not None:
-                expected = after.before
-                if expected.number != reader.number:
-                    raise LogDamaged(
-                        after.path, f"it follows log {expected.number}, but log {reader.number} is before it"
-                    )
-            for place, (payload, checksum) in enumerate(reader.records()):
-                if expected is not None and place == expected.records:
-                    break
-                self.end = LogEnd(reader.number, place + 1, checksum)
+        if expected is not None and expected.seq != reader.seq:
+            raise LogDamaged(reader.path, f"the log behind it follows log {expected.seq}")
+        for place, (payload, checksum) in enumerate(reader.records()):
+            if expected is not None and place == expected.records:
+                break
+            self.end = LogEnd(reader.seq, place + 1, checksum)
+            if place:
                 yield payload
-            if expected is not None and self.end != expected:
-                why = f"{expected.records} records belong to it, {self.end.records} can be read"
-                raise LogDamaged(reader.path, why)
+        if expected is not None and self.end != expected:
+            raise LogDamaged(reader.path, f"of {expected.records} records {self.end.records} can be read")
 
 
 class _Reader:
-    """One log file, read from the start."""
+    """One log file, read from the start. `before` is what its first record says, None while it is empty."""
 
-    def __init__(self, path: str, number: int) -> None:
+    def __init__(self, path: str, seq: int) -> None:
         self.path = path
-        self.number = number
+        self.seq = seq
         with open(path, "rb") as file:
             head = file.read(_HEADER.size)
         if len(head) != _HEADER.size:
             raise LogDamaged(path, f"it has {len(head)} bytes, less than a header")
-        magic, own, before, records, checksum, salt, crc = _HEADER.unpack(head)
-        if magic != _MAGIC or crc != zlib.crc32(head[:-4]):
+        magic, own, salt, checksum = _HEADER.unpack(head)
+        if magic != _MAGIC or checksum != zlib.crc32(head[:-4]):
             raise LogDamaged(path, "its header is not that of a log")
-        if own != number:
+        if own != seq:
             raise LogDamaged(path, f"its header says that it is log {own}")
-        self.before = LogEnd(before, records, checksum)
-        self.checksum: int = crc
+        self._checksum: int = checksum
         self._mark = salt & 0xFFFF_FFFF
+        self.before: LogEnd | None = None
+        for payload, _ in self.records():
+            if len(payload) != _END.size:
+                raise LogDamaged(path, f"its first record has {len(payload)} bytes")
+            self.before = LogEnd(*_END.unpack(payload))
+            break
 
     def records(self) -> Iterator[tuple[bytes, int]]:
         """Payload and checksum of every record, up to the first that is not whole."""
-        checksum = self.checksum
+        checksum = self._checksum
         place = 0
         with open(self.path, "rb") as file:
             file.seek(_FIRST)
@@ -263,6 +276,11 @@ class _Reader:
                 place += 1
 
 
+def replay(directory: str | os.PathLike[str], first: int) -> Replay:
+    """What the logs from number `first` on say, in order: see `Replay`."""
+    return Replay(directory, first)
+
+
 def log_numbers(directory: str | os.PathLike[str]) -> list[int]:
     """The numbers of the logs in a directory, in order."""
     names = os.listdir(directory)
@@ -273,22 +291,19 @@ def drop_logs(directory: str | os.PathLike[str], below: int) -> None:
     """Remove the logs with a number less than `below`, which a durable commit has made superfluous; one file is kept to
     become the next log. A log that is written must not be among them. Any thread.
     """
-    root = Path(directory)
-    spare = root / _SPARE
     for number in log_numbers(directory):
         if number < below:
-            path = root / _name(number)
-            if spare.exists():
-                path.unlink()
-            else:
-                path.rename(spare)
+            _drop(os.fspath(directory), number)
+
+
+def _drop(root: str, number: int) -> None:
+    path = os.path.join(root, _name(number))
+    spare = os.path.join(root, _SPARE)
+    if os.path.exists(spare):
+        os.unlink(path)
+    else:
+        os.rename(path, spare)
 
 
 def _name(number: int) -> str:
     return f"{number:08d}{_SUFFIX}"
-
-
-def _write_all(fd: int, data: bytes, at: int) -> None:
-    done = os.pwrite(fd, data, at)
-    while done < len(data):
-        done += os.pwrite(fd, memoryview(data)[done:], at + done)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from typing import TYPE_CHECKING, TypeAlias
+
+from mfs.disk import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,7 @@ class Appender:
         try:
             done = os.pwrite(file.fd, data, tail)
             if done != size:
-                self._write_rest(file, memoryview(data)[done:], tail + done)
+                write_all(file.fd, memoryview(data)[done:], tail + done)
         except OSError:
             self._take_back(file)
             raise
@@ -87,7 +88,7 @@ class Appender:
                 if done != sum(map(len, group)):
                     for part in group:
                         if done < len(part):
-                            self._write_rest(file, memoryview(part)[done:], at)
+                            write_all(file.fd, memoryview(part)[done:], at)
                             at += len(part) - done
                         done = max(0, done - len(part))
         except OSError:
@@ -95,6 +96,10 @@ class Appender:
             raise
         self._tail = file.written = tail + size
         return (file.number, tail, size)
+
+    def skip_to(self, tail: int) -> None:
+        """Append at `tail` or behind it from now on. (For `Segments.restore`.)"""
+        self._tail = max(self._tail, tail)
 
     def close(self) -> None:
         """Nothing more is appended to this segment. A later `append` begins another."""
@@ -108,15 +113,6 @@ class Appender:
         if old is not None:
             self._segments.seal(old)
         return file
-
-    def _write_rest(self, file: SegmentFile, rest: memoryview, at: int) -> None:
-        # A short write means a full disk, a limit or a signal: the next attempt gives the errno.
-        while rest:
-            done = os.pwrite(file.fd, rest, at)
-            if not done:
-                raise OSError(errno.EIO, "the kernel wrote no byte and gave no error", file.path)
-            rest = rest[done:]
-            at += done
 
     def _take_back(self, file: SegmentFile) -> None:
         # Bytes behind the tail are harmless but take space, just when there is none. The error being raised counts.

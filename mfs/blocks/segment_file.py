@@ -6,8 +6,9 @@ import os
 import threading
 
 from mfs.blocks.errors import SegmentLost
+from mfs.disk import fsync_directory
 
-__all__ = ["SegmentFile", "fsync_directory"]
+__all__ = ["SegmentFile"]
 
 
 class SegmentFile:
@@ -70,12 +71,3 @@ class SegmentFile:
             os.ftruncate(self.fd, size)
             self.written = min(self.written, size)
             self.synced = min(self.synced, size)
-
-
-def fsync_directory(path: str | os.PathLike[str]) -> None:
-    """Make the entries of a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

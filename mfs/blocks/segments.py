@@ -7,7 +7,7 @@ A segment is nothing but its bytes: what they are is known to the index, the log
 appended and never changed; what nobody points to any more is given back with `punch`. Numbers are never used twice
 while somebody may still point to them: a new segment gets the highest number there is, plus one.
 
-Threads: appenders, and everything here that makes or seals segments, belong to one thread. `sync`, `punch`, `discard`
+Threads: appenders, and what makes, restores or seals segments, belong to one thread. `sync`, `punch`, `discard`
 and the reading methods may be called from any thread beside it.
 """
 
@@ -23,10 +23,12 @@ from mfs.blocks._syscalls import punch_hole, start_writeback
 from mfs.blocks.appender import Appender
 from mfs.blocks.errors import SegmentDamaged
 from mfs.blocks.segment_file import SegmentFile
+from mfs.disk import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from mfs.blocks.appender import Bytes
     from mfs.blocks.pieces import Piece
 
 __all__ = ["PAGE", "SHARED_LIMIT", "Segments"]
@@ -42,6 +44,7 @@ PAGE = 4096
 
 _PER_SHARD = 1000
 _MAX_NUMBER = 0xFFFF_FFFF
+_EVERYTHING = 1 << 64
 _ZEROS = memoryview(bytes(1 << 16))
 # What a file system says that does not know RWF_NOWAIT.
 _NO_NOWAIT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
@@ -85,6 +88,28 @@ class Segments:
         """A new appender with segments of its own: for a file large enough to have its bytes in order in one place."""
         return Appender(self, PRIVATE_LIMIT)
 
+    def restore(self, number: int, offset: int, data: Bytes) -> None:
+        """Put bytes, which the log had because their segment was not durable, to where they were.
+
+        After opening, before anything is appended. A power cut may have taken the segment's length or its file: both
+        are made again, and what is appended later lies behind. Not durable until the segment is synced.
+        """
+        if self._read_only:
+            raise OSError(errno.EROFS, "the repository is open for reading only", self._root)
+        file = self._active.get(number)
+        if file is None:
+            file = self._reopen(number)
+            file.sealed = True
+            with self._lock:
+                self._files.pop(number, None)
+                self._active[number] = file
+        write_all(file.fd, data, offset)
+        file.synced = min(file.synced, offset)
+        file.written = max(file.written, offset + len(data))
+        if number == self.shared.segment:
+            self.shared.skip_to(-(-file.written // PAGE) * PAGE)
+        self._next = max(self._next, number + 1)
+
     def create(self) -> SegmentFile:
         """A new, empty segment. (For `Appender`.)"""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -120,6 +145,11 @@ class Segments:
         """Whether a power cut could still take bytes of the piece."""
         file = self._active.get(piece[0])
         return file is not None and piece[1] + piece[2] > file.synced
+
+    def synced(self, number: int) -> int:
+        """How many bytes at the beginning of a segment are durable; beyond its end when there is nothing to sync."""
+        file = self._active.get(number)
+        return file.synced if file is not None else _EVERYTHING
 
     def sync(self, numbers: Iterable[int] | None = None) -> None:
         """Make what was appended before the call durable, in these segments or in all. Any thread; waits for the disk.
@@ -357,16 +387,19 @@ class Segments:
             del self._files[number]
 
     def _resume(self, number: int) -> SegmentFile | None:
-        path = self._path(number)
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        if not os.path.exists(self._path(number)):
             return None
+        file = self._active[number] = self._reopen(number)
         # The next page, so that a torn write of it cannot harm bytes that were durable.
-        size = -(-os.fstat(fd).st_size // PAGE) * PAGE
-        file = SegmentFile(number, path, fd, size, entry_synced=False, sealed=False)
-        self._active[number] = file
+        file.written = file.synced = -(-file.written // PAGE) * PAGE
         return file
+
+    def _reopen(self, number: int) -> SegmentFile:
+        # What an earlier process left, maybe nothing: a crash may have come before its directory entry was durable.
+        path = self._path(number)
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return SegmentFile(number, path, fd, os.fstat(fd).st_size, entry_synced=False, sealed=False)
 
     def _highest(self) -> int:
         shards = sorted((name for name in os.listdir(self._root) if name.isdecimal()), key=int, reverse=True)

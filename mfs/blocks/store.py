@@ -18,7 +18,8 @@ from mfs.blocks.errors import BlockNotFound, IndexDamaged
 from mfs.blocks.index import EXTENTS, INLINE, WRAPPED, Index
 from mfs.blocks.pieces import pack_pieces, unpack_pieces
 from mfs.blocks.segments import Segments
-from mfs.unixfs.cid import cid_str, identity_data, multihash_of
+from mfs.unixfs.cid import RAW, cid_str, codec_of, identity_data, multihash_of
+from mfs.unixfs.nodes import leaf_data
 
 if TYPE_CHECKING:
     import os
@@ -176,9 +177,20 @@ class EmbeddedStore:
             if identity_data(cid) is None:
                 raise BlockNotFound(cid)
             return None
-        if value[0] == INLINE:
+        # The same bytes may be a raw leaf under one CID and a node under another: only as what they are kept do the
+        # pieces hold the data.
+        kind = value[0]
+        if kind == INLINE or (kind == EXTENTS) != (codec_of(cid) == RAW):
             return None
         return self._pieces(cid, value)
+
+    def leaf_bytes(self, cid: CID) -> bytes:
+        """The data of a leaf, however it is kept: the block without what UnixFS puts around it.
+
+        Raises:
+            MalformedBlock: the block is no leaf; and what `get` raises.
+        """
+        return leaf_data(cid, self.get(cid))
 
     def delete(self, cid: CID) -> None:
         """Forget a block. Once that has been written, its pieces may be given back if they are nobody else's."""
