@@ -1,0 +1,24 @@
+"""Both sides of the protocol without any I/O."""
+
+from __future__ import annotations
+
+from rawfuse.session.negotiation import (
+    DEFAULT_WANTS,
+    KernelTooOld,
+    Negotiated,
+    Preferences,
+    negotiate,
+)
+from rawfuse.session.replies import Answer, Reply
+from rawfuse.session.server_session import ServerSession
+
+__all__ = [
+    "DEFAULT_WANTS",
+    "Answer",
+    "KernelTooOld",
+    "Negotiated",
+    "Preferences",
+    "Reply",
+    "ServerSession",
+    "negotiate",
+]
