@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import suppress
 
 from .ground import Ground, Samples, in_turns
 from .machine import Unavailable
@@ -30,7 +30,8 @@ def _lookup(ground: Ground, name: str) -> Samples:
     def reference() -> Server:
         return ground.bare() if name == "bare" else ground.peer(name)
 
-    _start(reference)
+    with suppress(Unavailable):  # noted when it is measured; started before the pinning, which takes what runs
+        reference()
     with ground.one_cpu():
         once(ground.ours)  # what is done once in a server's life is not the price of a round trip
         return in_turns(ground.settings.times(5), lambda: once(ground.ours), lambda: once(reference()))
@@ -55,7 +56,8 @@ def _create_and_unlink(ground: Ground) -> tuple[Samples, Samples]:
         removals[side].append(ground.caller.unlink(server.mount, prefix, count))
         return made
 
-    _start(lambda: ground.peer("memfs_ll"))
+    with suppress(Unavailable):
+        ground.peer("memfs_ll")
     with ground.one_cpu():
         once(ground.ours, "ours")
         removals["ours"].clear()
@@ -65,11 +67,3 @@ def _create_and_unlink(ground: Ground) -> tuple[Samples, Samples]:
             lambda: once(ground.peer("memfs_ll"), "reference"),
         )
     return made, Samples(removals["ours"], removals["reference"], made.note)
-
-
-def _start(reference: Callable[[], Server]) -> None:
-    """Before the pinning, which takes the servers that run; one that is missing is noted when it is measured."""
-    try:
-        reference()
-    except Unavailable:
-        return
