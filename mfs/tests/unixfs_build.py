@@ -62,9 +62,7 @@ class Blocks(dict[CID, bytes]):
         """A file built from nothing."""
         return self.edit(profile, data, range(leaf_count(profile, len(data))), None, 0)
 
-    def edit(
-        self, profile: Profile, data: bytes, changed: Sequence[int], base: CID | None, base_leaves: int
-    ) -> Link:
+    def edit(self, profile: Profile, data: bytes, changed: Sequence[int], base: CID | None, base_leaves: int) -> Link:
         """A file of ``data``, built over a base of which the leaves ``changed`` are not to be used."""
         chunk = profile.chunk_size
         return drain(

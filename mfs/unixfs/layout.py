@@ -113,16 +113,19 @@ def build_file(
     get: Callable[[CID], bytes],
     put: Callable[[CID, bytes], object],
     zero_leaf_of: Callable[[int], Link],
+    *,
+    base_valid: int | None = None,
 ) -> Generator[None, None, Link]:
     """Build the canonical tree of a file of ``size`` bytes; returns the link to its root.
 
     Args:
         changed: the leaves whose content is new, as sorted indexes; ``leaf_of(i)`` gives each, in rising order.
         base: the root of a canonical tree of this profile with ``base_leaves`` leaves, or None (then 0 leaves). Every
-            leaf below ``base_leaves`` that is not in ``changed`` has the same content *and length* there: a last leaf
+            leaf below ``base_valid`` that is not in ``changed`` has the same content *and length* there: a last leaf
             that has become longer or shorter is a changed one.
+        base_valid: how many leaves of the base still count, all of them unless said: those behind were cut off.
         zero_leaf_of: called with a length when a leaf of zeros is needed (`zero_leaf` makes the link). All leaves
-            that are neither in the base nor changed are zeros.
+            that are neither in the base, as far as it counts, nor changed are zeros.
 
     Whole subtrees are taken from the base by their CID, and no block is read but on the paths to what changed; equal
     subtrees of zeros are built once, so holes cost a few nodes per level whatever their size. Yields after every node
@@ -134,6 +137,8 @@ def build_file(
     if size < 0:
         raise ValueError(f"a file of {size} bytes")
     builder = _Builder(profile, size, changed, leaf_of, base_leaves if base is not None else 0, get, put, zero_leaf_of)
+    if base_valid is not None:
+        builder.cut_base(base_valid)
     return (yield from builder.build(base))
 
 
@@ -166,12 +171,17 @@ class _Builder:
         self._changed = changed
         self._leaf_of = leaf_of
         self._base_leaves = base_leaves
+        self._valid = base_leaves
         self._base_height = self._height(base_leaves)
         self._base_root: _Base | None = None
         self._get = get
         self._put = put
         self._zero_leaf_of = zero_leaf_of
         self._zero_links: dict[tuple[int, int, int], Link] = {}
+
+    def cut_base(self, leaves: int) -> None:
+        """Of the base only the first ``leaves`` leaves count."""
+        self._valid = min(leaves, self._base_leaves)
 
     def _height(self, leaves: int) -> int:
         height = 0
@@ -198,10 +208,10 @@ class _Builder:
         at = bisect_left(self._changed, first)
         changes = bisect_left(self._changed, end, at) - at
         if not changes:
-            if first >= self._base_leaves:
+            if first >= self._valid:
                 last = leaf_length(self._profile, self._size, end - 1)
                 return (yield from self._zeros(level, end - first, last))
-            if base is not None and min(first + width_below, self._base_leaves) == end:
+            if base is not None and end <= self._valid and min(first + width_below, self._base_leaves) == end:
                 return self._reused(level, first, end, base)
         if level == 0:
             return self._leaf_of(first)

@@ -56,7 +56,7 @@ def leaves(root: CID, start: int, stop: int, nodes: NodeCache, holes: Container[
     path: list[tuple[FileNode, int, int]] = []
     cid, offset = root, 0
     while True:
-        if start < offset + node.inline and offset < stop:
+        if node.inline and start < offset + node.inline and offset < stop:
             skip = max(start - offset, 0)
             yield Leaf(offset + skip, min(offset + node.inline, stop) - offset - skip, cid, skip)
         if node.children:
