@@ -15,7 +15,25 @@ _unpack_fuse_attr = _fuse_attr.unpack_from
 
 
 class fuse_attr(WireStruct):
-    """``struct fuse_attr``, 88 bytes."""
+    """``struct fuse_attr``, 88 bytes. Attributes of an inode.
+
+    ino: inode number shown by stat(2); the kernel itself goes by nodeid.
+    size: bytes.
+    blocks: units of 512 bytes; cp takes a file with fewer than its size needs for sparse.
+    atime: seconds since 1970, two's complement where before.
+    mtime: as atime.
+    ctime: as atime.
+    atimensec: nanoseconds, below 10**9.
+    mtimensec: as atimensec.
+    ctimensec: as atimensec.
+    mode: type and permissions; a change of type of a known inode is EIO.
+    nlink: number of names.
+    uid: owner.
+    gid: group.
+    rdev: device number, as the kernel encodes it in 32 bits.
+    blksize: preferred I/O size, st_blksize; 0 is the kernel's choice. Since 7.9.
+    flags: AttrFlags. Since 7.32.
+    """
 
     __slots__ = (
         "ino",
@@ -169,7 +187,11 @@ _unpack_fuse_sx_time = _fuse_sx_time.unpack_from
 
 
 class fuse_sx_time(WireStruct):
-    """``struct fuse_sx_time``, 16 bytes."""
+    """``struct fuse_sx_time``, 16 bytes, since 7.39. A time of statx(2).
+
+    tv_sec: seconds since 1970.
+    tv_nsec: nanoseconds.
+    """
 
     __slots__ = ("tv_sec", "tv_nsec")
     SIZE: ClassVar[int] = 16
@@ -206,7 +228,18 @@ _unpack_fuse_statx = _fuse_statx.unpack_from
 
 
 class fuse_statx(WireStruct):
-    """``struct fuse_statx``, 256 bytes."""
+    """``struct fuse_statx``, 256 bytes, since 7.39. What statx(2) gives.
+
+    mask: STATX_*: which members count.
+    blksize: preferred I/O size.
+    attributes: STATX_ATTR_*: what holds.
+    mode: type and permissions.
+    blocks: units of 512 bytes.
+    attributes_mask: STATX_ATTR_*: what is known.
+    btime: when it was made.
+    rdev_major: of a device.
+    dev_major: of the file system; the kernel puts its own there.
+    """
 
     __slots__ = (
         "mask",
@@ -414,7 +447,17 @@ _unpack_fuse_kstatfs = _fuse_kstatfs.unpack_from
 
 
 class fuse_kstatfs(WireStruct):
-    """``struct fuse_kstatfs``, 80 bytes."""
+    """``struct fuse_kstatfs``, 80 bytes. statfs(2).
+
+    blocks: all blocks, in units of frsize.
+    bfree: free ones.
+    bavail: those free for people other than root.
+    files: inodes.
+    ffree: free inodes.
+    bsize: preferred I/O size.
+    namelen: longest name in bytes.
+    frsize: size of a block. Since 7.4.
+    """
 
     __slots__ = ("blocks", "bfree", "bavail", "files", "ffree", "bsize", "namelen", "frsize")
     SIZE: ClassVar[int] = 80
@@ -503,7 +546,16 @@ _unpack_fuse_entry_out = _fuse_entry_out.unpack_from
 
 
 class fuse_entry_out(WireStruct):
-    """``struct fuse_entry_out``, 128 bytes."""
+    """``struct fuse_entry_out``, 128 bytes. A name's inode. A nodeid other than 0 is a reference that a FORGET gives
+    back.
+
+    nodeid: 0: there is no such name, and the kernel may remember that for entry_valid. 1 (the root) is EIO.
+    generation: with nodeid unique for all time, for NFS.
+    entry_valid: seconds the name may be cached.
+    attr_valid: seconds the attributes may be cached.
+    entry_valid_nsec: nanoseconds on top.
+    attr_valid_nsec: nanoseconds on top.
+    """
 
     __slots__ = ("nodeid", "generation", "entry_valid", "attr_valid", "entry_valid_nsec", "attr_valid_nsec", "attr")
     SIZE: ClassVar[int] = 128
@@ -632,7 +684,10 @@ _unpack_fuse_forget_in = _fuse_forget_in.unpack_from
 
 
 class fuse_forget_in(WireStruct):
-    """``struct fuse_forget_in``, 8 bytes."""
+    """``struct fuse_forget_in``, 8 bytes. References given back.
+
+    nlookup: how many.
+    """
 
     __slots__ = ("nlookup",)
     SIZE: ClassVar[int] = 8
@@ -667,7 +722,11 @@ _unpack_fuse_forget_one = _fuse_forget_one.unpack_from
 
 
 class fuse_forget_one(WireStruct):
-    """``struct fuse_forget_one``, 16 bytes."""
+    """``struct fuse_forget_one``, 16 bytes, since 7.16. References to one inode given back.
+
+    nodeid: the inode.
+    nlookup: how many.
+    """
 
     __slots__ = ("nodeid", "nlookup")
     SIZE: ClassVar[int] = 16
@@ -704,7 +763,10 @@ _unpack_fuse_batch_forget_in = _fuse_batch_forget_in.unpack_from
 
 
 class fuse_batch_forget_in(WireStruct):
-    """``struct fuse_batch_forget_in``, 8 bytes."""
+    """``struct fuse_batch_forget_in``, 8 bytes, since 7.16. Head of a list of fuse_forget_one.
+
+    count: how many follow.
+    """
 
     __slots__ = ("count",)
     SIZE: ClassVar[int] = 8
@@ -739,7 +801,11 @@ _unpack_fuse_getattr_in = _fuse_getattr_in.unpack_from
 
 
 class fuse_getattr_in(WireStruct):
-    """``struct fuse_getattr_in``, 16 bytes."""
+    """``struct fuse_getattr_in``, 16 bytes, since 7.9. GETATTR.
+
+    getattr_flags: GetAttrFlags.
+    fh: an open file, with GETATTR_FH.
+    """
 
     __slots__ = ("getattr_flags", "fh")
     SIZE: ClassVar[int] = 16
@@ -776,7 +842,11 @@ _unpack_fuse_attr_out = _fuse_attr_out.unpack_from
 
 
 class fuse_attr_out(WireStruct):
-    """``struct fuse_attr_out``, 104 bytes."""
+    """``struct fuse_attr_out``, 104 bytes. Attributes and how long they hold.
+
+    attr_valid: seconds they may be cached.
+    attr_valid_nsec: nanoseconds on top.
+    """
 
     __slots__ = ("attr_valid", "attr_valid_nsec", "attr")
     SIZE: ClassVar[int] = 104
@@ -876,7 +946,13 @@ _unpack_fuse_statx_in = _fuse_statx_in.unpack_from
 
 
 class fuse_statx_in(WireStruct):
-    """``struct fuse_statx_in``, 24 bytes."""
+    """``struct fuse_statx_in``, 24 bytes, since 7.39. STATX.
+
+    getattr_flags: GetAttrFlags.
+    fh: an open file, with GETATTR_FH.
+    sx_flags: AT_STATX_*.
+    sx_mask: STATX_*: what is wanted.
+    """
 
     __slots__ = ("getattr_flags", "fh", "sx_flags", "sx_mask")
     SIZE: ClassVar[int] = 24
@@ -917,7 +993,12 @@ _unpack_fuse_statx_out = _fuse_statx_out.unpack_from
 
 
 class fuse_statx_out(WireStruct):
-    """``struct fuse_statx_out``, 288 bytes."""
+    """``struct fuse_statx_out``, 288 bytes, since 7.39. Attributes of statx(2) and how long they hold.
+
+    attr_valid: seconds they may be cached.
+    attr_valid_nsec: nanoseconds on top.
+    flags: AttrFlags.
+    """
 
     __slots__ = ("attr_valid", "attr_valid_nsec", "flags", "stat")
     SIZE: ClassVar[int] = 288
@@ -1049,7 +1130,15 @@ _unpack_fuse_setattr_in = _fuse_setattr_in.unpack_from
 
 
 class fuse_setattr_in(WireStruct):
-    """``struct fuse_setattr_in``, 88 bytes."""
+    """``struct fuse_setattr_in``, 88 bytes. SETATTR.
+
+    valid: SetAttrValid: which of the others count.
+    fh: an open file, with FATTR_FH.
+    size: new size in bytes.
+    lock_owner: with FATTR_LOCKOWNER. Since 7.9.
+    ctime: seconds, with FATTR_CTIME. Since 7.23.
+    ctimensec: nanoseconds. Since 7.23.
+    """
 
     __slots__ = (
         "valid",
@@ -1182,7 +1271,10 @@ _unpack_fuse_access_in = _fuse_access_in.unpack_from
 
 
 class fuse_access_in(WireStruct):
-    """``struct fuse_access_in``, 8 bytes."""
+    """``struct fuse_access_in``, 8 bytes. ACCESS.
+
+    mask: R_OK, W_OK, X_OK or F_OK.
+    """
 
     __slots__ = ("mask",)
     SIZE: ClassVar[int] = 8
@@ -1217,7 +1309,7 @@ _unpack_fuse_statfs_out = _fuse_statfs_out.unpack_from
 
 
 class fuse_statfs_out(WireStruct):
-    """``struct fuse_statfs_out``, 80 bytes."""
+    """``struct fuse_statfs_out``, 80 bytes. Reply to STATFS; 48 bytes before 7.4."""
 
     __slots__ = ("st",)
     SIZE: ClassVar[int] = 80
@@ -1283,7 +1375,12 @@ _unpack_fuse_setxattr_in = _fuse_setxattr_in.unpack_from
 
 
 class fuse_setxattr_in(WireStruct):
-    """``struct fuse_setxattr_in``, 16 bytes."""
+    """``struct fuse_setxattr_in``, 16 bytes. SETXATTR; 8 bytes unless SETXATTR_EXT was negotiated.
+
+    size: length of the value.
+    flags: XATTR_CREATE, XATTR_REPLACE.
+    setxattr_flags: SetXAttrFlags. Since 7.33.
+    """
 
     __slots__ = ("size", "flags", "setxattr_flags")
     SIZE: ClassVar[int] = 16
@@ -1322,7 +1419,10 @@ _unpack_fuse_getxattr_in = _fuse_getxattr_in.unpack_from
 
 
 class fuse_getxattr_in(WireStruct):
-    """``struct fuse_getxattr_in``, 8 bytes."""
+    """``struct fuse_getxattr_in``, 8 bytes. GETXATTR and LISTXATTR.
+
+    size: room the caller has; 0 asks for the size only.
+    """
 
     __slots__ = ("size",)
     SIZE: ClassVar[int] = 8
@@ -1357,7 +1457,10 @@ _unpack_fuse_getxattr_out = _fuse_getxattr_out.unpack_from
 
 
 class fuse_getxattr_out(WireStruct):
-    """``struct fuse_getxattr_out``, 8 bytes."""
+    """``struct fuse_getxattr_out``, 8 bytes. The size of a value or list, where no room was given.
+
+    size: bytes.
+    """
 
     __slots__ = ("size",)
     SIZE: ClassVar[int] = 8
@@ -1392,7 +1495,12 @@ _unpack_fuse_mknod_in = _fuse_mknod_in.unpack_from
 
 
 class fuse_mknod_in(WireStruct):
-    """``struct fuse_mknod_in``, 16 bytes."""
+    """``struct fuse_mknod_in``, 16 bytes. MKNOD; 8 bytes before 7.12.
+
+    mode: type and permissions.
+    rdev: device number, as the kernel encodes it in 32 bits.
+    umask: the caller's; mode is already masked unless DONT_MASK. Since 7.12.
+    """
 
     __slots__ = ("mode", "rdev", "umask")
     SIZE: ClassVar[int] = 16
@@ -1431,7 +1539,11 @@ _unpack_fuse_mkdir_in = _fuse_mkdir_in.unpack_from
 
 
 class fuse_mkdir_in(WireStruct):
-    """``struct fuse_mkdir_in``, 8 bytes."""
+    """``struct fuse_mkdir_in``, 8 bytes. MKDIR.
+
+    mode: permissions.
+    umask: the caller's; mode is already masked unless DONT_MASK. Since 7.12.
+    """
 
     __slots__ = ("mode", "umask")
     SIZE: ClassVar[int] = 8
@@ -1468,7 +1580,10 @@ _unpack_fuse_rename_in = _fuse_rename_in.unpack_from
 
 
 class fuse_rename_in(WireStruct):
-    """``struct fuse_rename_in``, 8 bytes."""
+    """``struct fuse_rename_in``, 8 bytes. RENAME.
+
+    newdir: nodeid of the directory it moves to.
+    """
 
     __slots__ = ("newdir",)
     SIZE: ClassVar[int] = 8
@@ -1503,7 +1618,11 @@ _unpack_fuse_rename2_in = _fuse_rename2_in.unpack_from
 
 
 class fuse_rename2_in(WireStruct):
-    """``struct fuse_rename2_in``, 16 bytes."""
+    """``struct fuse_rename2_in``, 16 bytes, since 7.23. RENAME2.
+
+    newdir: nodeid of the directory it moves to.
+    flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT.
+    """
 
     __slots__ = ("newdir", "flags")
     SIZE: ClassVar[int] = 16
@@ -1540,7 +1659,10 @@ _unpack_fuse_link_in = _fuse_link_in.unpack_from
 
 
 class fuse_link_in(WireStruct):
-    """``struct fuse_link_in``, 8 bytes."""
+    """``struct fuse_link_in``, 8 bytes. LINK.
+
+    oldnodeid: the inode that gets another name.
+    """
 
     __slots__ = ("oldnodeid",)
     SIZE: ClassVar[int] = 8
@@ -1575,7 +1697,13 @@ _unpack_fuse_create_in = _fuse_create_in.unpack_from
 
 
 class fuse_create_in(WireStruct):
-    """``struct fuse_create_in``, 16 bytes."""
+    """``struct fuse_create_in``, 16 bytes. CREATE and TMPFILE; 8 bytes before 7.12.
+
+    flags: O_* of open(2).
+    mode: type and permissions.
+    umask: the caller's; mode is already masked unless DONT_MASK. Since 7.12.
+    open_flags: OpenRequestFlags. Since 7.33.
+    """
 
     __slots__ = ("flags", "mode", "umask", "open_flags")
     SIZE: ClassVar[int] = 16
@@ -1616,7 +1744,14 @@ _unpack_fuse_dirent = _fuse_dirent.unpack_from
 
 
 class fuse_dirent(WireStruct):
-    """``struct fuse_dirent``, 24 bytes."""
+    """``struct fuse_dirent``, 24 bytes. A directory entry, zero-padded to a multiple of 8.
+
+    ino: inode number shown by readdir(3); glibc skips an entry with 0.
+    off: opaque cookie to go on after this entry.
+    namelen: 1 to 4095.
+    type: DT_*: mode >> 12.
+    name: no NUL at its end.
+    """
 
     __slots__ = ("ino", "off", "namelen", "type")
     SIZE: ClassVar[int] = 24
@@ -1657,7 +1792,11 @@ _unpack_fuse_direntplus = _fuse_direntplus.unpack_from
 
 
 class fuse_direntplus(WireStruct):
-    """``struct fuse_direntplus``, 152 bytes."""
+    """``struct fuse_direntplus``, 152 bytes, since 7.21. A directory entry with its inode, zero-padded to a multiple
+    of 8.
+
+    entry_out: nodeid 0: no attributes, no reference.
+    """
 
     __slots__ = ("entry_out", "dirent")
     SIZE: ClassVar[int] = 152
@@ -1779,7 +1918,11 @@ _unpack_fuse_open_in = _fuse_open_in.unpack_from
 
 
 class fuse_open_in(WireStruct):
-    """``struct fuse_open_in``, 8 bytes."""
+    """``struct fuse_open_in``, 8 bytes. OPEN and OPENDIR.
+
+    flags: O_* of open(2).
+    open_flags: OpenRequestFlags. Since 7.33.
+    """
 
     __slots__ = ("flags", "open_flags")
     SIZE: ClassVar[int] = 8
@@ -1816,7 +1959,12 @@ _unpack_fuse_open_out = _fuse_open_out.unpack_from
 
 
 class fuse_open_out(WireStruct):
-    """``struct fuse_open_out``, 16 bytes."""
+    """``struct fuse_open_out``, 16 bytes. An open file or directory.
+
+    fh: anything: comes back with every request on it.
+    open_flags: OpenReplyFlags.
+    backing_id: of BACKING_OPEN, with FOPEN_PASSTHROUGH. Since 7.40.
+    """
 
     __slots__ = ("fh", "open_flags", "backing_id")
     SIZE: ClassVar[int] = 16
@@ -1855,7 +2003,13 @@ _unpack_fuse_release_in = _fuse_release_in.unpack_from
 
 
 class fuse_release_in(WireStruct):
-    """``struct fuse_release_in``, 24 bytes."""
+    """``struct fuse_release_in``, 24 bytes. RELEASE and RELEASEDIR.
+
+    fh: the open file.
+    flags: O_* of its open(2).
+    release_flags: ReleaseFlags. Since 7.8.
+    lock_owner: whose locks go, with a release flag. Since 7.8.
+    """
 
     __slots__ = ("fh", "flags", "release_flags", "lock_owner")
     SIZE: ClassVar[int] = 24
@@ -1896,7 +2050,11 @@ _unpack_fuse_flush_in = _fuse_flush_in.unpack_from
 
 
 class fuse_flush_in(WireStruct):
-    """``struct fuse_flush_in``, 24 bytes."""
+    """``struct fuse_flush_in``, 24 bytes. FLUSH.
+
+    fh: the open file.
+    lock_owner: whose POSIX locks go.
+    """
 
     __slots__ = ("fh", "lock_owner")
     SIZE: ClassVar[int] = 24
@@ -1933,7 +2091,15 @@ _unpack_fuse_read_in = _fuse_read_in.unpack_from
 
 
 class fuse_read_in(WireStruct):
-    """``struct fuse_read_in``, 40 bytes."""
+    """``struct fuse_read_in``, 40 bytes. READ, READDIR and READDIRPLUS.
+
+    fh: the open file.
+    offset: bytes, or a directory's cookie.
+    size: the most bytes the reply may have.
+    read_flags: ReadFlags. Since 7.9.
+    lock_owner: with READ_LOCKOWNER. Since 7.9.
+    flags: O_* of the open file. Since 7.9.
+    """
 
     __slots__ = ("fh", "offset", "size", "read_flags", "lock_owner", "flags")
     SIZE: ClassVar[int] = 40
@@ -1995,7 +2161,15 @@ _unpack_fuse_write_in = _fuse_write_in.unpack_from
 
 
 class fuse_write_in(WireStruct):
-    """``struct fuse_write_in``, 40 bytes."""
+    """``struct fuse_write_in``, 40 bytes. WRITE; 24 bytes before 7.9.
+
+    fh: the open file.
+    offset: bytes.
+    size: length of the data.
+    write_flags: WriteFlags.
+    lock_owner: with WRITE_LOCKOWNER. Since 7.9.
+    flags: O_* of the open file. Since 7.9.
+    """
 
     __slots__ = ("fh", "offset", "size", "write_flags", "lock_owner", "flags")
     SIZE: ClassVar[int] = 40
@@ -2057,7 +2231,10 @@ _unpack_fuse_write_out = _fuse_write_out.unpack_from
 
 
 class fuse_write_out(WireStruct):
-    """``struct fuse_write_out``, 8 bytes."""
+    """``struct fuse_write_out``, 8 bytes. Reply to WRITE and COPY_FILE_RANGE.
+
+    size: bytes written or copied; 0 or more than asked is EIO for WRITE.
+    """
 
     __slots__ = ("size",)
     SIZE: ClassVar[int] = 8
@@ -2092,7 +2269,11 @@ _unpack_fuse_fsync_in = _fuse_fsync_in.unpack_from
 
 
 class fuse_fsync_in(WireStruct):
-    """``struct fuse_fsync_in``, 16 bytes."""
+    """``struct fuse_fsync_in``, 16 bytes. FSYNC and FSYNCDIR.
+
+    fh: the open file.
+    fsync_flags: FSyncFlags.
+    """
 
     __slots__ = ("fh", "fsync_flags")
     SIZE: ClassVar[int] = 16
@@ -2129,7 +2310,10 @@ _unpack_fuse_fallocate_in = _fuse_fallocate_in.unpack_from
 
 
 class fuse_fallocate_in(WireStruct):
-    """``struct fuse_fallocate_in``, 32 bytes."""
+    """``struct fuse_fallocate_in``, 32 bytes, since 7.19. FALLOCATE.
+
+    mode: FALLOC_FL_*.
+    """
 
     __slots__ = ("fh", "offset", "length", "mode")
     SIZE: ClassVar[int] = 32
@@ -2170,7 +2354,10 @@ _unpack_fuse_lseek_in = _fuse_lseek_in.unpack_from
 
 
 class fuse_lseek_in(WireStruct):
-    """``struct fuse_lseek_in``, 24 bytes."""
+    """``struct fuse_lseek_in``, 24 bytes, since 7.24. LSEEK.
+
+    whence: SEEK_DATA or SEEK_HOLE.
+    """
 
     __slots__ = ("fh", "offset", "whence")
     SIZE: ClassVar[int] = 24
@@ -2209,7 +2396,10 @@ _unpack_fuse_lseek_out = _fuse_lseek_out.unpack_from
 
 
 class fuse_lseek_out(WireStruct):
-    """``struct fuse_lseek_out``, 8 bytes."""
+    """``struct fuse_lseek_out``, 8 bytes, since 7.24. Reply to LSEEK.
+
+    offset: where the data or hole begins.
+    """
 
     __slots__ = ("offset",)
     SIZE: ClassVar[int] = 8
@@ -2244,7 +2434,15 @@ _unpack_fuse_copy_file_range_in = _fuse_copy_file_range_in.unpack_from
 
 
 class fuse_copy_file_range_in(WireStruct):
-    """``struct fuse_copy_file_range_in``, 56 bytes."""
+    """``struct fuse_copy_file_range_in``, 56 bytes, since 7.28. COPY_FILE_RANGE and COPY_FILE_RANGE_64; the header's
+    nodeid is the source.
+
+    fh_in: the open source.
+    nodeid_out: the destination.
+    fh_out: the open destination.
+    len: bytes; up to 2**63 in COPY_FILE_RANGE_64.
+    flags: of copy_file_range(2), 0 so far.
+    """
 
     __slots__ = ("fh_in", "off_in", "nodeid_out", "fh_out", "off_out", "len", "flags")
     SIZE: ClassVar[int] = 56
@@ -2327,7 +2525,10 @@ _unpack_fuse_copy_file_range_out = _fuse_copy_file_range_out.unpack_from
 
 
 class fuse_copy_file_range_out(WireStruct):
-    """``struct fuse_copy_file_range_out``, 8 bytes."""
+    """``struct fuse_copy_file_range_out``, 8 bytes, since 7.45. Reply to COPY_FILE_RANGE_64.
+
+    bytes_copied: the destination grows to off_out plus this; more than asked is EIO.
+    """
 
     __slots__ = ("bytes_copied",)
     SIZE: ClassVar[int] = 8
@@ -2362,7 +2563,13 @@ _unpack_fuse_file_lock = _fuse_file_lock.unpack_from
 
 
 class fuse_file_lock(WireStruct):
-    """``struct fuse_file_lock``, 24 bytes."""
+    """``struct fuse_file_lock``, 24 bytes, since 7.7. A lock or the absence of one.
+
+    start: first byte.
+    end: last byte, included; 2**63 - 1 is the end of the file.
+    type: F_RDLCK, F_WRLCK or F_UNLCK.
+    pid: the holder, in replies to GETLK.
+    """
 
     __slots__ = ("start", "end", "type", "pid")
     SIZE: ClassVar[int] = 24
@@ -2403,7 +2610,12 @@ _unpack_fuse_lk_in = _fuse_lk_in.unpack_from
 
 
 class fuse_lk_in(WireStruct):
-    """``struct fuse_lk_in``, 48 bytes."""
+    """``struct fuse_lk_in``, 48 bytes, since 7.7. GETLK, SETLK and SETLKW.
+
+    fh: the open file.
+    owner: who holds it; opaque.
+    lk_flags: LockFlags. Since 7.9.
+    """
 
     __slots__ = ("fh", "owner", "lk", "lk_flags")
     SIZE: ClassVar[int] = 48
@@ -2472,7 +2684,7 @@ _unpack_fuse_lk_out = _fuse_lk_out.unpack_from
 
 
 class fuse_lk_out(WireStruct):
-    """``struct fuse_lk_out``, 24 bytes."""
+    """``struct fuse_lk_out``, 24 bytes, since 7.7. Reply to GETLK."""
 
     __slots__ = ("lk",)
     SIZE: ClassVar[int] = 24
@@ -2508,7 +2720,11 @@ _unpack_fuse_bmap_in = _fuse_bmap_in.unpack_from
 
 
 class fuse_bmap_in(WireStruct):
-    """``struct fuse_bmap_in``, 16 bytes."""
+    """``struct fuse_bmap_in``, 16 bytes, since 7.8. BMAP.
+
+    block: index in the file.
+    blocksize: bytes.
+    """
 
     __slots__ = ("block", "blocksize")
     SIZE: ClassVar[int] = 16
@@ -2545,7 +2761,10 @@ _unpack_fuse_bmap_out = _fuse_bmap_out.unpack_from
 
 
 class fuse_bmap_out(WireStruct):
-    """``struct fuse_bmap_out``, 8 bytes."""
+    """``struct fuse_bmap_out``, 8 bytes, since 7.8. Reply to BMAP.
+
+    block: index on the device.
+    """
 
     __slots__ = ("block",)
     SIZE: ClassVar[int] = 8
@@ -2580,7 +2799,14 @@ _unpack_fuse_ioctl_in = _fuse_ioctl_in.unpack_from
 
 
 class fuse_ioctl_in(WireStruct):
-    """``struct fuse_ioctl_in``, 32 bytes."""
+    """``struct fuse_ioctl_in``, 32 bytes, since 7.11. IOCTL.
+
+    flags: IoctlFlags.
+    cmd: the request of ioctl(2).
+    arg: its argument, an address or a number.
+    in_size: bytes that follow.
+    out_size: the most bytes that may follow the reply's struct.
+    """
 
     __slots__ = ("fh", "flags", "cmd", "arg", "in_size", "out_size")
     SIZE: ClassVar[int] = 32
@@ -2633,7 +2859,12 @@ _unpack_fuse_ioctl_iovec = _fuse_ioctl_iovec.unpack_from
 
 
 class fuse_ioctl_iovec(WireStruct):
-    """``struct fuse_ioctl_iovec``, 16 bytes."""
+    """``struct fuse_ioctl_iovec``, 16 bytes, since 7.16. Where the caller's memory is to be read or written on the
+    next try.
+
+    base: address.
+    len: bytes.
+    """
 
     __slots__ = ("base", "len")
     SIZE: ClassVar[int] = 16
@@ -2670,7 +2901,13 @@ _unpack_fuse_ioctl_out = _fuse_ioctl_out.unpack_from
 
 
 class fuse_ioctl_out(WireStruct):
-    """``struct fuse_ioctl_out``, 16 bytes."""
+    """``struct fuse_ioctl_out``, 16 bytes, since 7.11. Reply to IOCTL.
+
+    result: what ioctl(2) returns.
+    flags: IoctlFlags: only IOCTL_RETRY.
+    in_iovs: with IOCTL_RETRY: iovecs to read, first in the list that follows.
+    out_iovs: with IOCTL_RETRY: iovecs to write.
+    """
 
     __slots__ = ("result", "flags", "in_iovs", "out_iovs")
     SIZE: ClassVar[int] = 16
@@ -2711,7 +2948,12 @@ _unpack_fuse_poll_in = _fuse_poll_in.unpack_from
 
 
 class fuse_poll_in(WireStruct):
-    """``struct fuse_poll_in``, 24 bytes."""
+    """``struct fuse_poll_in``, 24 bytes, since 7.11. POLL.
+
+    kh: what NOTIFY_POLL names.
+    flags: PollFlags.
+    events: POLLIN and the like: what is asked for. Since 7.21.
+    """
 
     __slots__ = ("fh", "kh", "flags", "events")
     SIZE: ClassVar[int] = 24
@@ -2752,7 +2994,10 @@ _unpack_fuse_poll_out = _fuse_poll_out.unpack_from
 
 
 class fuse_poll_out(WireStruct):
-    """``struct fuse_poll_out``, 8 bytes."""
+    """``struct fuse_poll_out``, 8 bytes, since 7.11. Reply to POLL.
+
+    revents: POLLIN and the like: what is ready.
+    """
 
     __slots__ = ("revents",)
     SIZE: ClassVar[int] = 8
@@ -2787,7 +3032,12 @@ _unpack_fuse_setupmapping_in = _fuse_setupmapping_in.unpack_from
 
 
 class fuse_setupmapping_in(WireStruct):
-    """``struct fuse_setupmapping_in``, 40 bytes."""
+    """``struct fuse_setupmapping_in``, 40 bytes, since 7.31. SETUPMAPPING.
+
+    foffset: where in the file.
+    flags: SetupMappingFlags.
+    moffset: where in the window.
+    """
 
     __slots__ = ("fh", "foffset", "len", "flags", "moffset")
     SIZE: ClassVar[int] = 40
@@ -2830,7 +3080,10 @@ _unpack_fuse_removemapping_in = _fuse_removemapping_in.unpack_from
 
 
 class fuse_removemapping_in(WireStruct):
-    """``struct fuse_removemapping_in``, 4 bytes."""
+    """``struct fuse_removemapping_in``, 4 bytes, since 7.31. Head of a list of fuse_removemapping_one.
+
+    count: how many follow.
+    """
 
     __slots__ = ("count",)
     SIZE: ClassVar[int] = 4
@@ -2865,7 +3118,11 @@ _unpack_fuse_removemapping_one = _fuse_removemapping_one.unpack_from
 
 
 class fuse_removemapping_one(WireStruct):
-    """``struct fuse_removemapping_one``, 16 bytes."""
+    """``struct fuse_removemapping_one``, 16 bytes, since 7.31. A part of the window.
+
+    moffset: where in the window.
+    len: bytes.
+    """
 
     __slots__ = ("moffset", "len")
     SIZE: ClassVar[int] = 16
@@ -2902,7 +3159,12 @@ _unpack_fuse_backing_map = _fuse_backing_map.unpack_from
 
 
 class fuse_backing_map(WireStruct):
-    """``struct fuse_backing_map``, 16 bytes."""
+    """``struct fuse_backing_map``, 16 bytes, since 7.40. Argument of the BACKING_OPEN ioctl, whose result is the
+    backing id.
+
+    fd: the file to pass through to.
+    flags: 0.
+    """
 
     __slots__ = ("fd", "flags")
     SIZE: ClassVar[int] = 16
@@ -2939,7 +3201,10 @@ _unpack_fuse_notify_poll_wakeup_out = _fuse_notify_poll_wakeup_out.unpack_from
 
 
 class fuse_notify_poll_wakeup_out(WireStruct):
-    """``struct fuse_notify_poll_wakeup_out``, 8 bytes."""
+    """``struct fuse_notify_poll_wakeup_out``, 8 bytes, since 7.11. NOTIFY_POLL.
+
+    kh: of the POLL.
+    """
 
     __slots__ = ("kh",)
     SIZE: ClassVar[int] = 8
@@ -2974,7 +3239,12 @@ _unpack_fuse_notify_inval_inode_out = _fuse_notify_inval_inode_out.unpack_from
 
 
 class fuse_notify_inval_inode_out(WireStruct):
-    """``struct fuse_notify_inval_inode_out``, 24 bytes."""
+    """``struct fuse_notify_inval_inode_out``, 24 bytes, since 7.12. NOTIFY_INVAL_INODE.
+
+    ino: nodeid.
+    off: first byte; negative: attributes only.
+    len: bytes; 0 or less: to the end.
+    """
 
     __slots__ = ("ino", "off", "len")
     SIZE: ClassVar[int] = 24
@@ -3013,7 +3283,12 @@ _unpack_fuse_notify_inval_entry_out = _fuse_notify_inval_entry_out.unpack_from
 
 
 class fuse_notify_inval_entry_out(WireStruct):
-    """``struct fuse_notify_inval_entry_out``, 16 bytes."""
+    """``struct fuse_notify_inval_entry_out``, 16 bytes, since 7.12. NOTIFY_INVAL_ENTRY.
+
+    parent: nodeid of the directory.
+    namelen: length of the name, its NUL not counted.
+    flags: InvalEntryFlags. Since 7.38.
+    """
 
     __slots__ = ("parent", "namelen", "flags")
     SIZE: ClassVar[int] = 16
@@ -3052,7 +3327,12 @@ _unpack_fuse_notify_delete_out = _fuse_notify_delete_out.unpack_from
 
 
 class fuse_notify_delete_out(WireStruct):
-    """``struct fuse_notify_delete_out``, 24 bytes."""
+    """``struct fuse_notify_delete_out``, 24 bytes, since 7.18. NOTIFY_DELETE.
+
+    parent: nodeid of the directory.
+    child: nodeid the name had.
+    namelen: length of the name, its NUL not counted.
+    """
 
     __slots__ = ("parent", "child", "namelen")
     SIZE: ClassVar[int] = 24
@@ -3091,7 +3371,10 @@ _unpack_fuse_notify_store_out = _fuse_notify_store_out.unpack_from
 
 
 class fuse_notify_store_out(WireStruct):
-    """``struct fuse_notify_store_out``, 24 bytes."""
+    """``struct fuse_notify_store_out``, 24 bytes, since 7.15. NOTIFY_STORE.
+
+    size: bytes that follow.
+    """
 
     __slots__ = ("nodeid", "offset", "size")
     SIZE: ClassVar[int] = 24
@@ -3130,7 +3413,11 @@ _unpack_fuse_notify_retrieve_out = _fuse_notify_retrieve_out.unpack_from
 
 
 class fuse_notify_retrieve_out(WireStruct):
-    """``struct fuse_notify_retrieve_out``, 32 bytes."""
+    """``struct fuse_notify_retrieve_out``, 32 bytes, since 7.15. NOTIFY_RETRIEVE.
+
+    notify_unique: unique of the NOTIFY_REPLY to come; any number.
+    size: bytes asked for.
+    """
 
     __slots__ = ("notify_unique", "nodeid", "offset", "size")
     SIZE: ClassVar[int] = 32
@@ -3171,7 +3458,10 @@ _unpack_fuse_notify_retrieve_in = _fuse_notify_retrieve_in.unpack_from
 
 
 class fuse_notify_retrieve_in(WireStruct):
-    """``struct fuse_notify_retrieve_in``, 40 bytes."""
+    """``struct fuse_notify_retrieve_in``, 40 bytes, since 7.15. NOTIFY_REPLY.
+
+    size: bytes that follow.
+    """
 
     __slots__ = ("offset", "size")
     SIZE: ClassVar[int] = 40
@@ -3208,7 +3498,10 @@ _unpack_fuse_notify_prune_out = _fuse_notify_prune_out.unpack_from
 
 
 class fuse_notify_prune_out(WireStruct):
-    """``struct fuse_notify_prune_out``, 16 bytes."""
+    """``struct fuse_notify_prune_out``, 16 bytes, since 7.45. Head of a list of nodeids.
+
+    count: how many follow.
+    """
 
     __slots__ = ("count",)
     SIZE: ClassVar[int] = 16
@@ -3243,7 +3536,14 @@ _unpack_fuse_init_in = _fuse_init_in.unpack_from
 
 
 class fuse_init_in(WireStruct):
-    """``struct fuse_init_in``, 64 bytes."""
+    """``struct fuse_init_in``, 64 bytes. INIT; 8 bytes before 7.6, 16 before 7.36.
+
+    major: 7.
+    minor: the kernel's.
+    max_readahead: bytes the kernel would read ahead. Since 7.6.
+    flags: low word of InitFlags. Since 7.6.
+    flags2: high word of InitFlags, with INIT_EXT. Since 7.36.
+    """
 
     __slots__ = ("major", "minor", "max_readahead", "flags", "flags2")
     SIZE: ClassVar[int] = 64
@@ -3286,7 +3586,22 @@ _unpack_fuse_init_out = _fuse_init_out.unpack_from
 
 
 class fuse_init_out(WireStruct):
-    """``struct fuse_init_out``, 64 bytes."""
+    """``struct fuse_init_out``, 64 bytes. Reply to INIT; Linux takes 8 to 64 bytes of it at any minor.
+
+    major: 7; anything else ends the connection.
+    minor: the protocol that both then speak.
+    max_readahead: bytes, at most what was offered. Since 7.6.
+    flags: low word of InitFlags: what is wanted of what was offered. Since 7.5.
+    max_background: readahead and writeback requests in flight; 0: the kernel's default, 12. Since 7.13.
+    congestion_threshold: of those, from when on the kernel is congested; 0: its default. Since 7.13.
+    max_write: most bytes of a WRITE; 0 means 4096. The read buffer must hold 80 more. Since 7.5.
+    time_gran: nanoseconds, a power of ten: precision of the server's times; 0 means 1. Since 7.23.
+    max_pages: pages of a READ or WRITE, with MAX_PAGES; 0 means 1. Since 7.28.
+    map_alignment: log2 of bytes, with MAP_ALIGNMENT. Since 7.31.
+    flags2: high word of InitFlags, with INIT_EXT. Since 7.36.
+    max_stack_depth: file systems that may lie below, with PASSTHROUGH; 1 is usual. Since 7.40.
+    request_timeout: seconds, with REQUEST_TIMEOUT. Since 7.43.
+    """
 
     __slots__ = (
         "major",
@@ -3419,7 +3734,10 @@ _unpack_cuse_init_in = _cuse_init_in.unpack_from
 
 
 class cuse_init_in(WireStruct):
-    """``struct cuse_init_in``, 16 bytes."""
+    """``struct cuse_init_in``, 16 bytes. CUSE_INIT.
+
+    flags: CuseInitFlags.
+    """
 
     __slots__ = ("major", "minor", "flags")
     SIZE: ClassVar[int] = 16
@@ -3458,7 +3776,11 @@ _unpack_cuse_init_out = _cuse_init_out.unpack_from
 
 
 class cuse_init_out(WireStruct):
-    """``struct cuse_init_out``, 72 bytes."""
+    """``struct cuse_init_out``, 72 bytes. Reply to CUSE_INIT.
+
+    flags: CuseInitFlags.
+    dev_major: number of the device to make.
+    """
 
     __slots__ = ("major", "minor", "flags", "max_read", "max_write", "dev_major", "dev_minor")
     SIZE: ClassVar[int] = 72
@@ -3541,7 +3863,10 @@ _unpack_fuse_interrupt_in = _fuse_interrupt_in.unpack_from
 
 
 class fuse_interrupt_in(WireStruct):
-    """``struct fuse_interrupt_in``, 8 bytes."""
+    """``struct fuse_interrupt_in``, 8 bytes, since 7.7. INTERRUPT.
+
+    unique: of the request whose caller got a signal.
+    """
 
     __slots__ = ("unique",)
     SIZE: ClassVar[int] = 8
@@ -3576,7 +3901,14 @@ _unpack_fuse_in_header = _fuse_in_header.unpack_from
 
 
 class fuse_in_header(WireStruct):
-    """``struct fuse_in_header``, 40 bytes."""
+    """``struct fuse_in_header``, 40 bytes. Head of every request.
+
+    len: of the whole message, this header included.
+    opcode: Opcode.
+    unique: even; the reply repeats it.
+    nodeid: the inode, or the directory where a name follows.
+    total_extlen: units of 8 bytes of extensions at the end. Since 7.38.
+    """
 
     __slots__ = ("len", "opcode", "unique", "nodeid", "uid", "gid", "pid", "total_extlen")
     SIZE: ClassVar[int] = 40
@@ -3665,7 +3997,12 @@ _unpack_fuse_out_header = _fuse_out_header.unpack_from
 
 
 class fuse_out_header(WireStruct):
-    """``struct fuse_out_header``, 16 bytes."""
+    """``struct fuse_out_header``, 16 bytes. Head of every reply and notification.
+
+    len: of the whole message, this header included.
+    error: 0, a negative errno down to -511, or a notification's code.
+    unique: of the request; 0 in a notification.
+    """
 
     __slots__ = ("len", "error", "unique")
     SIZE: ClassVar[int] = 16
@@ -3704,7 +4041,7 @@ _unpack_fuse_syncfs_in = _fuse_syncfs_in.unpack_from
 
 
 class fuse_syncfs_in(WireStruct):
-    """``struct fuse_syncfs_in``, 8 bytes."""
+    """``struct fuse_syncfs_in``, 8 bytes, since 7.34. SYNCFS."""
 
     __slots__ = ()
     SIZE: ClassVar[int] = 8
@@ -3736,7 +4073,11 @@ _unpack_fuse_secctx = _fuse_secctx.unpack_from
 
 
 class fuse_secctx(WireStruct):
-    """``struct fuse_secctx``, 8 bytes."""
+    """``struct fuse_secctx``, 8 bytes, since 7.36. A security context; its name with a NUL and its value follow,
+    padded to 8.
+
+    size: bytes of the value.
+    """
 
     __slots__ = ("size",)
     SIZE: ClassVar[int] = 8
@@ -3771,7 +4112,11 @@ _unpack_fuse_secctx_header = _fuse_secctx_header.unpack_from
 
 
 class fuse_secctx_header(WireStruct):
-    """``struct fuse_secctx_header``, 8 bytes."""
+    """``struct fuse_secctx_header``, 8 bytes, since 7.36. Head of security contexts.
+
+    size: of all of them, this header included.
+    nr_secctx: how many; at most 31.
+    """
 
     __slots__ = ("size", "nr_secctx")
     SIZE: ClassVar[int] = 8
@@ -3808,7 +4153,11 @@ _unpack_fuse_ext_header = _fuse_ext_header.unpack_from
 
 
 class fuse_ext_header(WireStruct):
-    """``struct fuse_ext_header``, 8 bytes."""
+    """``struct fuse_ext_header``, 8 bytes, since 7.38. Head of an extension.
+
+    size: of the whole extension, padded to 8.
+    type: ExtType, or the number of security contexts.
+    """
 
     __slots__ = ("size", "type")
     SIZE: ClassVar[int] = 8
@@ -3845,7 +4194,10 @@ _unpack_fuse_supp_groups = _fuse_supp_groups.unpack_from
 
 
 class fuse_supp_groups(WireStruct):
-    """``struct fuse_supp_groups``, 4 bytes."""
+    """``struct fuse_supp_groups``, 4 bytes, since 7.38. The supplementary groups extension, after its head.
+
+    nr_groups: how many.
+    """
 
     __slots__ = ("nr_groups",)
     SIZE: ClassVar[int] = 4
@@ -3880,7 +4232,11 @@ _unpack_fuse_uring_ent_in_out = _fuse_uring_ent_in_out.unpack_from
 
 
 class fuse_uring_ent_in_out(WireStruct):
-    """``struct fuse_uring_ent_in_out``, 32 bytes."""
+    """``struct fuse_uring_ent_in_out``, 32 bytes, since 7.42. What the ring says about an entry.
+
+    commit_id: what COMMIT_AND_FETCH repeats.
+    payload_sz: bytes in the payload buffer.
+    """
 
     __slots__ = ("flags", "commit_id", "payload_sz")
     SIZE: ClassVar[int] = 32
@@ -3919,7 +4275,12 @@ _unpack_fuse_uring_req_header = _fuse_uring_req_header.unpack_from
 
 
 class fuse_uring_req_header(WireStruct):
-    """``struct fuse_uring_req_header``, 288 bytes."""
+    """``struct fuse_uring_req_header``, 288 bytes, since 7.42. Headers of a request in the ring; its payload lies
+    elsewhere.
+
+    in_out: fuse_in_header or fuse_out_header.
+    op_in: the request's struct.
+    """
 
     __slots__ = ("in_out", "op_in", "ring_ent_in_out")
     SIZE: ClassVar[int] = 288
@@ -3985,7 +4346,11 @@ _unpack_fuse_uring_cmd_req = _fuse_uring_cmd_req.unpack_from
 
 
 class fuse_uring_cmd_req(WireStruct):
-    """``struct fuse_uring_cmd_req``, 24 bytes."""
+    """``struct fuse_uring_cmd_req``, 24 bytes, since 7.42. The command area of an SQE.
+
+    commit_id: of the entry that is answered.
+    qid: the queue, one per possible CPU.
+    """
 
     __slots__ = ("flags", "commit_id", "qid")
     SIZE: ClassVar[int] = 24

@@ -73,7 +73,7 @@ def _unwrapped(item: Any) -> Any:
     return item
 
 
-def _member(item: Any, offset: int, names: Mapping[int, str]) -> Member:
+def _member(item: Any, offset: int, names: Mapping[int, str], schemas: Mapping[str, Any]) -> Member:
     inner = _unwrapped(item)
     reserved = isinstance(inner, Default)
     struct: str | None = None
@@ -97,6 +97,8 @@ def _member(item: Any, offset: int, names: Mapping[int, str]) -> Member:
         except SizeofError:  # a struct that ends in a flexible member
             size = -1
     doc = item.docs
+    if struct is not None and doc is schemas[struct].docs:  # Construct's inheritance: what the struct says of itself
+        doc = ""
     return Member(item.name, offset, size, code, struct, reserved, flexible, str(doc), getattr(doc, "since", None))
 
 
@@ -108,7 +110,7 @@ def layout_of(schemas: Mapping[str, Construct[Any, Any]]) -> dict[str, Layout]:
         members: list[Member] = []
         offset = 0
         for subcon in _unwrapped(item).subcons:
-            member = _member(subcon, offset, names)
+            member = _member(subcon, offset, names, schemas)
             if member.struct is not None:
                 size = layouts[member.struct].size
                 member = Member(**{**vars(member), "size": size})
