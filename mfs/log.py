@@ -212,6 +212,8 @@ class Replay:
         readers = [_Reader(os.path.join(self._root, _name(number)), number) for number in numbers]
         readers = [reader for reader in readers if reader.before is not None]
         following = [reader.before for reader in readers[1:]]
+        if not readers:
+            return
         for reader, expected in zip(readers, [*following, None], strict=True):
             yield from self._records(reader, expected)
 

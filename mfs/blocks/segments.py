@@ -151,6 +151,10 @@ class Segments:
         file = self._active.get(number)
         return file.synced if file is not None else _EVERYTHING
 
+    def tails(self) -> dict[int, int]:
+        """Where appending goes on, or ended, in every segment that is being written or is not durable yet."""
+        return {number: file.written for number, file in list(self._active.items())}
+
     def sync(self, numbers: Iterable[int] | None = None) -> None:
         """Make what was appended before the call durable, in these segments or in all. Any thread; waits for the disk.
 

@@ -1,0 +1,343 @@
+"""From a point in time to a root CID: leaves, file nodes, directories, the metadata map.
+
+All of it runs on the server's thread in slices of half a millisecond, so that requests are answered in between and
+nothing needs a lock; hashing large leaves, and every wait for the disk, are a worker thread's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Generator
+from typing import TypeVar
+
+import trio
+
+from mfs.commit.point import PointInTime, Taken
+from mfs.file.content import Snapshot
+from mfs.file.hashing import hash_leaf
+from mfs.file.leaf import Leaf, Pieces
+from mfs.file.medium import StoreMedium
+from mfs.meta.btree import BTree
+from mfs.tree.node import Directory, Symlink
+from mfs.tree.record import (
+    ROOT_INO,
+    Entry,
+    Inode,
+    cookie_of,
+    entry_key,
+    inode_key,
+    pack_attributes,
+    pack_content,
+    pack_entries,
+    pack_references,
+    unpack_entries,
+    unpack_inode,
+)
+from mfs.unixfs.cid import CID
+from mfs.unixfs.directory import DirStats, update_directory
+from mfs.unixfs.layout import Link, build_file, leaf_count, leaf_length, zero_leaf
+from mfs.unixfs.symlink import symlink_block
+
+T = TypeVar("T")
+
+_SLICE = 0.0005
+_SMALL = 64 << 10
+"""A leaf of at most so many bytes is hashed on the spot (40 us)."""
+_PENDING = 4 << 20
+_PENDING_BLOCKS = 20_000
+"""Bytes and number of new small blocks held in memory before they are written out."""
+
+
+class Pace:
+    """Lets others run after every half millisecond of work."""
+
+    __slots__ = ("until",)
+
+    def __init__(self) -> None:
+        self.until = time.perf_counter() + _SLICE
+
+    @property
+    def due(self) -> bool:
+        """Whether the slice is used up."""
+        return time.perf_counter() >= self.until
+
+    async def rest(self) -> None:
+        """Let others run."""
+        await trio.lowlevel.checkpoint()
+        self.until = time.perf_counter() + _SLICE
+
+    async def run(self, steps: Generator[None, None, T]) -> T:
+        """Run `steps` to their end; they yield where others may run."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            if self.due:
+                await self.rest()
+
+
+class Built:
+    """What a commit came to.
+
+    ``links`` has the new CID of every file, directory and symbolic link that has one; ``stats`` what is kept of
+    directories besides; ``fresh`` the pieces of leaves that were not stored before.
+    """
+
+    def __init__(self) -> None:
+        self.links: dict[int, Link] = {}
+        self.stats: dict[int, DirStats] = {}
+        self.fresh: list[Pieces] = []
+        self.root: CID | None = None
+        self.meta: CID | None = None
+
+
+class Builder:
+    """One run.  `flush` makes what was put so far durable; it is awaited when much has gathered."""
+
+    def __init__(
+        self, point: PointInTime, meta: BTree, medium: StoreMedium, flush: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._point = point
+        self._meta = meta
+        self._medium = medium
+        self._store = medium.store
+        self._profile = medium.profile
+        self._flush = flush
+        self._pace = Pace()
+        self._built = Built()
+        self._inodes: dict[int, Inode] = {}
+        self._relinked: dict[int, dict[bytes, int]] = {}
+        """Directory to name to child: entries whose CID is, or may be, another one."""
+
+    async def run(self) -> Built:
+        """Build everything.  Raises OSError from the disk, and what malformed blocks raise."""
+        await self._files()
+        await self._directories()
+        await self._metadata()
+        return self._built
+
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    async def _files(self) -> None:
+        for ino, taken in self._point.nodes.items():
+            content = taken.content
+            if content is not None:
+                self._link(ino, taken, await self._file(content))
+            elif isinstance(taken.node, Symlink) and taken.cid is None:
+                block = symlink_block(taken.node.target)
+                cid = self._profile.node_cid(block)
+                self._store.put(cid, block)
+                self._link(ino, taken, Link(cid, 0, len(block)))
+            if self._pace.due:
+                await self._breathe()
+
+    def _link(self, ino: int, taken: Taken, link: Link) -> None:
+        self._built.links[ino] = link
+        if link.cid != taken.cid:
+            for parent, name in taken.references:
+                self._relinked.setdefault(parent, {})[name] = ino
+
+    async def _breathe(self) -> None:
+        if self._store.pending_bytes > _PENDING or self._store.pending_changes > _PENDING_BLOCKS:
+            await self._flush()
+        await self._pace.rest()
+
+    async def _file(self, content: Snapshot) -> Link:
+        profile, size = self._profile, content.size
+        count = leaf_count(profile, size)
+        leaves = content.leaves
+        if not leaves and content.base is not None and size == content.base_size:
+            if content.base_leaves == -(-size // profile.chunk_size):
+                return Link(content.base, size, content.base_tsize)
+        if count == 1:
+            return await self._leaf(leaves.get(0, _EMPTY), size)
+        base_leaves = -(-content.base_size // profile.chunk_size)
+        hashed: dict[int, Link] = {}
+        changed = sorted(leaves)
+        for index in changed:
+            hashed[index] = await self._leaf(leaves[index], leaf_length(profile, size, index))
+            if self._pace.due:
+                await self._breathe()
+        return await self._pace.run(
+            build_file(
+                profile,
+                size,
+                changed,
+                hashed.__getitem__,
+                content.base if content.base_leaves else None,
+                base_leaves if content.base_leaves else 0,
+                self._store.get,
+                self._store.put,
+                self._zeros,
+                base_valid=content.base_leaves,
+            )
+        )
+
+    async def _leaf(self, leaf: Leaf, length: int) -> Link:
+        if leaf.pieces is None and leaf.link is not None and leaf.link.size == length:
+            return leaf.link
+        if leaf.pieces is None:
+            leaf = Leaf(self._medium.leaf_pieces(leaf), leaf.length)
+        segments = self._store.segments
+        if leaf.length <= _SMALL or (leaf.link is not None and leaf.link.size == length):
+            link = hash_leaf(segments, self._profile, leaf, length)
+        else:
+            link = await trio.to_thread.run_sync(hash_leaf, segments, self._profile, leaf, length)
+        self._keep(link, leaf, length)
+        return link
+
+    def _keep(self, link: Link, leaf: Leaf, length: int) -> None:
+        pieces = leaf.pieces or ()
+        if length > leaf.length:
+            pieces = (*pieces, (0, 0, length - leaf.length))
+        if self._store.put_leaf(link.cid, pieces, not self._profile.raw_leaves):
+            self._built.fresh.append(pieces)
+
+    def _zeros(self, length: int) -> Link:
+        link, _ = zero_leaf(self._profile, length)
+        self._store.put_leaf(link.cid, ((0, 0, length),) if length else (), not self._profile.raw_leaves)
+        return link
+
+    # -- directories ----------------------------------------------------------------------------------------------
+
+    async def _directories(self) -> None:
+        """Deepest first, so that a directory's CID is known before the directory that holds it is built."""
+        for ino, names in self._point.names.items():
+            if ino in self._point.nodes:
+                self._relinked.setdefault(ino, {}).update(
+                    {name: entry.ino if entry is not None else 0 for name, entry in names.items()}
+                )
+        for ino, taken in self._point.nodes.items():
+            if isinstance(taken.node, Directory) and taken.cid is None:
+                self._relinked.setdefault(ino, {})
+        levels: dict[int, set[int]] = {}
+        depths: dict[int, int] = {}
+        for ino in self._relinked:
+            levels.setdefault(self._depth(ino, depths), set()).add(ino)
+        for level in range(max(levels, default=0), -1, -1):
+            for ino in levels.get(level, ()):
+                await self._directory(ino)
+                if self._pace.due:
+                    await self._breathe()
+                for parent, name in self._references(ino):
+                    if self._built.links[ino].cid != self._committed(ino):
+                        self._relinked.setdefault(parent, {})[name] = ino
+                        levels.setdefault(level - 1, set()).add(parent)
+        root = self._built.links.get(ROOT_INO)
+        self._built.root = root.cid if root is not None else self._committed(ROOT_INO)
+
+    def _depth(self, ino: int, depths: dict[int, int]) -> int:
+        path = []
+        while ino != ROOT_INO and ino not in depths:
+            path.append(ino)
+            ino = self._references(ino)[0][0]
+        depth = depths.get(ino, 0)
+        for below in reversed(path):
+            depth += 1
+            depths[below] = depth
+        return depth
+
+    async def _directory(self, ino: int) -> None:
+        taken = self._point.nodes.get(ino)
+        if taken is not None:
+            root, stats = taken.cid, taken.stats
+        else:
+            inode = self._inode(ino)
+            root, stats = inode.cid, inode.stats
+        changes: dict[bytes, Link | None] = {}
+        for name, child in self._relinked[ino].items():
+            changes[name] = self._child(child) if child else None
+        cid, tsize, stats = await self._pace.run(
+            update_directory(self._profile, root, changes, stats, self._store.get, self._store.put)
+        )
+        self._built.links[ino] = Link(cid, 0, tsize)
+        self._built.stats[ino] = stats
+
+    def _child(self, ino: int) -> Link | None:
+        link = self._built.links.get(ino)
+        if link is not None:
+            return link
+        taken = self._point.nodes.get(ino)
+        if taken is not None:
+            return Link(taken.cid, taken.size, taken.tsize) if taken.cid is not None else None
+        inode = self._inode(ino)
+        return Link(inode.cid, inode.size, inode.tsize) if inode.cid is not None else None
+
+    # -- what the last commit says of a node that did not change since ----------------------------------------------
+
+    def _inode(self, ino: int) -> Inode:
+        inode = self._inodes.get(ino)
+        if inode is None:
+            kept = self._meta.get(inode_key(ino))
+            if kept is None:
+                raise ValueError(f"inode {ino} is neither changed nor in the metadata map")
+            inode = self._inodes[ino] = unpack_inode(kept)
+        return inode
+
+    def _references(self, ino: int) -> tuple[tuple[int, bytes], ...]:
+        taken = self._point.nodes.get(ino)
+        return taken.references if taken is not None else self._inode(ino).references
+
+    def _committed(self, ino: int) -> CID | None:
+        taken = self._point.nodes.get(ino)
+        return taken.cid if taken is not None else self._inode(ino).cid
+
+    # -- the metadata map -----------------------------------------------------------------------------------------
+
+    async def _metadata(self) -> None:
+        edits: list[tuple[bytes, bytes | None]] = []
+        for ino, taken in self._point.nodes.items():
+            edits.append((inode_key(ino), self._record(ino, taken)))
+        for ino in self._built.links:
+            if ino not in self._point.nodes:
+                edits.append((inode_key(ino), self._carried(ino)))
+        edits += [(inode_key(node.ino), None) for node in self._point.gone]
+        for ino, names in self._point.names.items():
+            await self._entries(ino, names, edits)
+        edits.sort()
+        if self._pace.due:
+            await self._breathe()
+        self._built.meta = await self._pace.run(self._meta.update(edits))
+
+    def _record(self, ino: int, taken: Taken) -> bytes:
+        link = self._built.links.get(ino)
+        cid, tsize = (link.cid, link.tsize) if link is not None else (taken.cid, taken.tsize)
+        stats = self._built.stats.get(ino, taken.stats)
+        content = pack_content(taken.size, tsize, taken.entries, stats, cid)
+        return taken.attributes + content + taken.tail
+
+    def _carried(self, ino: int) -> bytes:
+        """The record of a directory of which only the CID changed."""
+        old, link = self._inode(ino), self._built.links[ino]
+        return b"".join(
+            (
+                pack_attributes(*old[:9]),
+                pack_content(old.size, link.tsize, old.entries, self._built.stats[ino], link.cid),
+                pack_references(old.references, old.target),
+            )
+        )
+
+    async def _entries(
+        self, ino: int, names: dict[bytes, Entry | None], edits: list[tuple[bytes, bytes | None]]
+    ) -> None:
+        taken = self._point.nodes.get(ino)
+        known = taken is None or taken.cid is not None
+        slots: dict[int, dict[bytes, Entry]] = {}
+        for name, entry in names.items():
+            cookie = cookie_of(name)
+            slot = slots.get(cookie)
+            if slot is None:
+                kept = self._meta.get(entry_key(ino, cookie)) if known else None
+                slot = slots[cookie] = unpack_entries(kept, cookie) if kept is not None else {}
+            if entry is not None:
+                slot[name] = entry
+            else:
+                slot.pop(name, None)
+            if self._pace.due:
+                await self._breathe()
+        edits += [(entry_key(ino, cookie), pack_entries(slot)) for cookie, slot in slots.items()]
+
+
+_EMPTY = Leaf((), 0)

@@ -1,0 +1,1 @@
+"""A file while it is written: committed leaves, and new ones as extents of segments."""

@@ -1,0 +1,292 @@
+"""Making `fsync` durable: one record, one sync, shared by all who ask at the same time.
+
+A record holds every name and attribute that changed since the record before, so the tree it leads to is whole, and the
+bytes of the files that were asked for: as pieces of segments, and small ones themselves, so that no second sync is
+needed.  Writing it neither hashes nor waits for another file's bytes.
+
+A commit makes the records before it needless.  It takes effect seconds after its point in time, and until then both
+the log from before that point and the one from after it count; see :meth:`Journal.switch`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable
+
+import trio
+
+from mfs.blocks.pieces import Piece
+from mfs.blocks.segments import Segments
+from mfs.file.content import Unlogged
+from mfs.file.leaf import Leaf
+from mfs.journal.items import BytesItem, ContentItem, GoneItem, InodeItem, NameItem, NextItem, pack_item
+from mfs.log import Log
+from mfs.tree.node import Directory, File, Node
+from mfs.tree.record import NO_STATS, pack_attributes, pack_content, pack_references
+from mfs.tree.tree import Tree
+
+INLINE_MAX = 128 << 10
+"""Up to so many bytes that are not durable yet are put into the record itself."""
+
+
+def pack_node(node: Node) -> bytes:
+    """The inode as the metadata map would hold it, with the content of the last commit."""
+    entries, stats = (node.entries, node.stats) if isinstance(node, Directory) else (0, NO_STATS)
+    return b"".join(
+        (
+            pack_attributes(
+                node.mode,
+                node.uid,
+                node.gid,
+                node.rdev,
+                node.nlink,
+                node.atime,
+                node.mtime,
+                node.ctime,
+                node.btime,
+            ),
+            pack_content(node.size, node.tsize, entries, stats, node.cid),
+            pack_references(node.references, node.target),
+        )
+    )
+
+
+class _Round:
+    """Those who wait for the same record."""
+
+    def __init__(self) -> None:
+        self.files: dict[int, File] = {}
+        self.done = False
+        self.error: OSError | None = None
+
+
+class _Taken:
+    """What a record under way says, to be said again should it fail."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.nodes, tree.unlogged = tree.unlogged, {}
+        self.names, tree.unlogged_names = tree.unlogged_names, {}
+        self.contents: list[tuple[File, Unlogged]] = []
+        self.ranges: list[tuple[int, int, int]] = []
+
+    def put_back(self, tree: Tree) -> None:
+        for ino, node in self.nodes.items():
+            tree.unlogged.setdefault(ino, node)
+        for name in self.names:
+            tree.unlogged_names.setdefault(name)
+        for file, unlogged in self.contents:
+            unlogged.absorb(file.content.unlogged)
+            file.content.unlogged = unlogged
+
+
+class Journal:
+    """The log of one volume, seen from the tree.
+
+    `start_log` makes the next log, given its number and the one before; it waits for the disk and is called
+    in a worker thread.  ``lock`` keeps a commit's point in time from falling into the middle of a record.
+    """
+
+    def __init__(self, tree: Tree, segments: Segments, log: Log, start_log: Callable[[int, Log], Log]) -> None:
+        self.tree = tree
+        self.lock = trio.Lock()
+        self._segments = segments
+        self._start_log = start_log
+        self._next: _Round | None = None
+        self._inlined: dict[int, list[tuple[int, int]]] = {}
+        self._logs: list[Log] = [log]
+        self._pieces: list[list[Piece]] = [[]]
+        self._committing: tuple[dict[int, Node], dict[tuple[int, bytes], None]] | None = None
+
+    @property
+    def sequence(self) -> int:
+        """The number of the log that is written now."""
+        return self._logs[-1].seq
+
+    async def sync(self, node: Node) -> None:
+        """Return when everything done to `node` so far can no longer be lost.  OSError: the disk did not take it."""
+        if self._next is None:
+            self._next = _Round()
+        current = self._next
+        if isinstance(node, File):
+            current.files[node.ino] = node
+        with trio.CancelScope(shield=True):
+            async with self.lock:
+                if not current.done:
+                    self._next = None
+                    await self._write(current)
+        if current.error is not None:
+            raise OSError(current.error.errno or errno.EIO, current.error.strerror or str(current.error))
+
+    async def _write(self, current: _Round) -> None:
+        tree = self.tree
+        files = current.files
+        names, nodes = tree.unlogged_names, tree.unlogged
+        if self._committing is not None:
+            # A commit that is not durable yet may come to nothing: what it covers is to be said as well.
+            nodes = {**self._committing[0], **nodes}
+            names = {**self._committing[1], **names}
+            self._committing = ({}, {})
+        for node in nodes.values():
+            if isinstance(node, File) and node.carried and node.nlink:
+                files[node.ino] = node
+        taken = _Taken(tree)
+        taken.nodes, taken.names = nodes, names
+        parts: list[bytes] = []
+        try:
+            segments = self._describe(taken, files.values(), parts)
+            if parts:
+                parts.insert(0, pack_item(NextItem(tree.next_ino)))
+            if parts or segments:
+                await trio.to_thread.run_sync(self._persist, self._logs[-1], segments, b"".join(parts))
+        except OSError as error:
+            taken.put_back(tree)
+            current.error = error
+        else:
+            for number, first, last in taken.ranges:
+                self._inlined.setdefault(number, []).append((first, last))
+            for file, _ in taken.contents:
+                file.carried = False
+        current.done = True
+
+    def _persist(self, log: Log, segments: set[int], record: bytes) -> None:
+        if segments:
+            self._segments.sync(segments)
+        if record:
+            log.write(record)
+
+    def _describe(self, taken: _Taken, files: Iterable[File], parts: list[bytes]) -> set[int]:
+        """Fill `parts` with the items of a record; says which segments have to be synced before."""
+        tree = self.tree
+        for ino, node in taken.nodes.items():
+            parts.append(pack_item(InodeItem(ino, pack_node(node)) if node.nlink else GoneItem(ino)))
+        for parent, name in taken.names:
+            directory = tree.nodes.get(parent)
+            if isinstance(directory, Directory):
+                entry = tree.entry(directory, name)
+                item = NameItem(parent, entry.ino, entry.dtype, name) if entry else NameItem(parent, 0, 0, name)
+                parts.append(pack_item(item))
+        pieces: list[Piece] = []
+        for file in files:
+            if file.nlink and (unlogged := file.content.to_log()):
+                taken.contents.append((file, unlogged))
+                parts.append(pack_item(self._content(file, unlogged, pieces)))
+                file.content.logged()
+        self._pieces[-1] += pieces
+        return self._place(taken, pieces, parts)
+
+    def _content(self, file: File, unlogged: Unlogged, pieces: list[Piece]) -> ContentItem:
+        content = file.content
+        leaves = []
+        for index in sorted(unlogged.leaves):
+            leaf = content.leaves.get(index)
+            if leaf is not None or index < content.base_leaves:
+                held = content.pieces_of(index)
+                leaves.append((index, Leaf(held, content.length_of(index))))
+                pieces += held
+        return ContentItem(
+            file.ino,
+            unlogged.reset,
+            content.size,
+            unlogged.cut,
+            content.base if unlogged.reset else None,
+            content.base_size if unlogged.reset else 0,
+            content.base_tsize if unlogged.reset else 0,
+            content.base_leaves if unlogged.reset else 0,
+            leaves,
+        )
+
+    def _place(self, taken: _Taken, pieces: list[Piece], parts: list[bytes]) -> set[int]:
+        """Put the bytes of `pieces` that are not durable into `parts`, or name their segments when they are many."""
+        missing: dict[int, list[tuple[int, int]]] = {}
+        for number, offset, length in pieces:
+            if number and self._segments.unsynced((number, offset, length)):
+                first = max(offset, self._segments.synced(number))
+                missing.setdefault(number, []).append((first, offset + length))
+        ranges = []
+        for number, wanted in missing.items():
+            ranges += [(number, first, last) for first, last in _without(wanted, self._inlined.get(number, ()))]
+        if sum(last - first for _, first, last in ranges) > INLINE_MAX:
+            return {number for number, _, _ in ranges}
+        for number, first, last in ranges:
+            data = self._segments.read(((number, first, last - first),))
+            parts.append(pack_item(BytesItem(number, first, data)))
+        taken.ranges = ranges
+        return set()
+
+    # -- commits --------------------------------------------------------------------------------------------------
+
+    async def prepare(self) -> Log | None:
+        """A log for what comes after a commit's point in time; None where the one there is has no record yet."""
+        log = self._logs[-1]
+        if log.empty:
+            return None
+        return await trio.to_thread.run_sync(self._start_log, log.seq + 1, log)
+
+    def switch(self, log: Log | None) -> int:
+        """A commit's point in time is now; says from which log on the records count when it is durable.
+
+        `log` is what :meth:`prepare` gave.  To be called with :attr:`lock` held.
+        """
+        if log is not None:
+            self._logs.append(log)
+            self._pieces.append([])
+        self._committing = (self.tree.unlogged, self.tree.unlogged_names)
+        self.tree.unlogged, self.tree.unlogged_names = {}, {}
+        return self.sequence
+
+    def landed(self, sequence: int) -> None:
+        """The commit is durable: the logs before `sequence` count no more."""
+        self._committing = None
+        while self._logs[0].seq < sequence:
+            self._logs.pop(0).close()
+            self._pieces.pop(0)
+        for number in list(self._inlined):
+            synced = self._segments.synced(number)
+            self._inlined[number] = [held for held in self._inlined[number] if held[1] > synced]
+            if not self._inlined[number]:
+                del self._inlined[number]
+
+    def failed(self) -> None:
+        """The commit came to nothing: what it would have covered is to be logged still."""
+        if self._committing is not None:
+            nodes, names = self._committing
+            self.tree.unlogged = {**nodes, **self.tree.unlogged}
+            self.tree.unlogged_names = {**names, **self.tree.unlogged_names}
+            self._committing = None
+
+    def pieces(self) -> Iterable[Piece]:
+        """All pieces that a record which still counts points to."""
+        for pieces in self._pieces:
+            yield from pieces
+
+    def close(self) -> None:
+        """Let go of the log files."""
+        for log in self._logs:
+            log.close()
+
+
+def _without(wanted: list[tuple[int, int]], held: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The parts of the ranges `wanted` that are in none of the ranges `held`."""
+    left = _merged(wanted)
+    for start, stop in held:
+        parts = []
+        for first, last in left:
+            if stop <= first or last <= start:
+                parts.append((first, last))
+                continue
+            if first < start:
+                parts.append((first, start))
+            if stop < last:
+                parts.append((stop, last))
+        left = parts
+    return left
+
+
+def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return merged

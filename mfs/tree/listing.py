@@ -1,0 +1,77 @@
+"""Listing a directory, in pieces, while entries come and go.
+
+The order is that of the cookies, which depend on the names alone.  So a listing that goes on at a cookie, in the same
+open directory or in another, sees every name that was there all the time exactly once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import islice
+from typing import NamedTuple
+
+from mfs.tree.node import Directory
+from mfs.tree.record import Entry, entry_key, inode_key, unpack_entries
+from mfs.tree.tree import Tree
+
+WINDOW = 1024
+"""Names of a directory that is not in memory as a whole, looked at together."""
+
+
+class Listed(NamedTuple):
+    """One name: go on after `offset` to see what follows it."""
+
+    offset: int
+    name: bytes
+    entry: Entry
+
+
+class Listing:
+    """An open directory.  :meth:`after` gives what follows an offset; offset 0 begins anew."""
+
+    __slots__ = ("_directory", "_listed", "_more", "_start", "_tree")
+
+    def __init__(self, tree: Tree, directory: Directory) -> None:
+        self._tree = tree
+        self._directory = directory
+        self._listed: list[Listed] = []
+        self._start = -1
+        self._more = False
+
+    def after(self, offset: int) -> list[Listed]:
+        """The names behind `offset`, in order, as far as they are looked at together; none at the end."""
+        while True:
+            if self._start < 0 or offset < self._start or offset == 0:
+                self._look(offset)
+            at = bisect_right(self._listed, offset, key=lambda listed: listed.offset)
+            if at < len(self._listed) or not self._more:
+                return self._listed[at:] if at else self._listed
+            self._look(max(offset, self._listed[-1].offset))
+
+    def _look(self, offset: int) -> None:
+        """Take down the names behind `offset`: all of them, or a window where they are not all in memory."""
+        directory = self._directory
+        self._start = offset
+        self._more = False
+        found = {}
+        last = 0
+        if not directory.complete:
+            items = self._tree.meta.items(entry_key(directory.ino, offset + 1), inode_key(directory.ino + 1))
+            for key, value in islice(items, WINDOW):
+                last = int.from_bytes(key[9:], "big")
+                found.update(unpack_entries(value, last))
+                self._more = True
+        for name, entry in directory.names.items():
+            if entry is None:
+                found.pop(name, None)
+            elif entry.cookie > offset and (not self._more or entry.cookie <= last):
+                found[name] = entry
+        entries = sorted((entry.cookie, name, entry) for name, entry in found.items())
+        self._listed = [Listed(cookie, name, entry) for cookie, name, entry in entries]
+        # Two names with one cookie: whoever stops between them sees the first again, and loses none.
+        for i in range(len(entries) - 1):
+            if entries[i][0] == entries[i + 1][0]:
+                self._listed[i] = self._listed[i]._replace(offset=entries[i][0] - 1)
+        if self._more and not self._listed:
+            # All names of this window are gone: the next one.
+            self._look(last)

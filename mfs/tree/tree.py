@@ -1,0 +1,367 @@
+"""The tree in memory: finding nodes, changing them, remembering what a commit and the log have still to say.
+
+Everything runs on one thread and nothing here waits: what is not in memory is in the embedded store, a few
+microseconds away.  Errors are :class:`OSError` with the errno that the caller of the system call is to see.
+
+An inode number is a nodeid.  The metadata map resolves it, so a node that is clean may leave memory while the kernel
+still refers to it; how often the kernel looked it up is counted here, apart from the node.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable
+
+from mfs.file.content import Medium
+from mfs.meta.btree import BTree
+from mfs.tree.node import Directory, File, Node, Special, Symlink, from_inode
+from mfs.tree.record import (
+    ROOT_INO,
+    Entry,
+    cookie_of,
+    entry_key,
+    inode_key,
+    unpack_entries,
+    unpack_inode,
+)
+
+NAME_MAX = 255
+LOADED_WHOLE = 4096
+"""A directory of at most so many entries is loaded whole when a name is first asked for."""
+KEPT_NODES = 50_000
+"""After a commit, clean nodes beyond this number leave memory."""
+KEPT_NAMES = 16_384
+"""After a commit, a directory keeps at most so many names in memory."""
+
+
+class Tree:
+    """The nodes of one volume.
+
+    `meta` is the metadata map of the last commit, `medium` the place where file bytes lie, `next_ino` the first inode
+    number that was never given out.  ``dirty`` are the nodes that the next commit has to write, ``unlogged`` and
+    ``unlogged_names`` what the log does not know yet.
+    """
+
+    def __init__(self, meta: BTree, medium: Medium, next_ino: int, clock: Callable[[], int] = time.time_ns) -> None:
+        self.meta = meta
+        self.medium = medium
+        self.next_ino = next_ino
+        self.clock = clock
+        self.nodes: dict[int, Node] = {}
+        self.lookups: dict[int, int] = {}
+        self.dirty: dict[int, Node] = {}
+        self.unlogged: dict[int, Node] = {}
+        self.unlogged_names: dict[tuple[int, bytes], None] = {}
+        self.pinned = 0
+        """Readers that hold pieces of segments while they wait."""
+        self.on_change: Callable[[], None] | None = None
+        """Called when the first node becomes dirty."""
+
+    # -- finding --------------------------------------------------------------------------------------------------
+
+    def node(self, ino: int) -> Node:
+        """The node of inode number `ino`.  ESTALE: there is none."""
+        node = self.nodes.get(ino)
+        if node is not None:
+            return node
+        kept = self.meta.get(inode_key(ino))
+        if kept is None:
+            raise OSError(errno.ESTALE, f"inode {ino} is gone")
+        node = self.nodes[ino] = from_inode(ino, unpack_inode(kept), self.medium)
+        return node
+
+    def directory(self, ino: int) -> Directory:
+        """The directory of inode number `ino`.  ESTALE, ENOTDIR."""
+        node = self.nodes.get(ino) or self.node(ino)
+        if not isinstance(node, Directory):
+            raise OSError(errno.ENOTDIR, f"inode {ino} is not a directory")
+        return node
+
+    def file(self, ino: int) -> File:
+        """The regular file of inode number `ino`.  ESTALE, EISDIR for a directory, EINVAL for anything else."""
+        node = self.nodes.get(ino) or self.node(ino)
+        if not isinstance(node, File):
+            code = errno.EISDIR if isinstance(node, Directory) else errno.EINVAL
+            raise OSError(code, f"inode {ino} is not a regular file")
+        return node
+
+    def entry(self, directory: Directory, name: bytes) -> Entry | None:
+        """The entry `name` of `directory`, None where there is none."""
+        names = directory.names
+        entry = names.get(name)
+        if entry is not None or directory.complete or name in names:
+            return entry
+        if directory.entries <= LOADED_WHOLE:
+            self._load_names(directory)
+            return names.get(name)
+        cookie = cookie_of(name)
+        kept = self.meta.get(entry_key(directory.ino, cookie))
+        if kept is None:
+            return None
+        entry = unpack_entries(kept, cookie).get(name)
+        if entry is not None:
+            names[name] = entry
+        return entry
+
+    def child(self, directory: Directory, name: bytes) -> Node | None:
+        """The node that `name` refers to in `directory`, None where there is none."""
+        entry = self.entry(directory, name)
+        if entry is None:
+            return None
+        return self.nodes.get(entry.ino) or self.node(entry.ino)
+
+    def resolve(self, path: bytes) -> Node:
+        """The node at `path` (``/``-separated, from the root; links are not followed).  ENOENT, ENOTDIR."""
+        node = self.node(ROOT_INO)
+        for name in path.split(b"/"):
+            if name in (b"", b"."):
+                continue
+            if not isinstance(node, Directory):
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fsdecode(path))
+            found = self.child(node, name)
+            if found is None:
+                raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), os.fsdecode(path))
+            node = found
+        return node
+
+    def _load_names(self, directory: Directory) -> None:
+        names = directory.names
+        ino = directory.ino
+        for key, value in self.meta.items(entry_key(ino, 0), inode_key(ino + 1)):
+            for name, entry in unpack_entries(value, int.from_bytes(key[9:], "big")).items():
+                if name not in names:
+                    names[name] = entry
+        directory.complete = True
+
+    # -- changing -------------------------------------------------------------------------------------------------
+
+    def touched(self, node: Node) -> None:
+        """Attributes or content of `node` changed: it is to be committed and logged."""
+        ino = node.ino
+        node.packed = None
+        if not self.dirty and self.on_change is not None:
+            self.on_change()
+        self.dirty[ino] = node
+        self.unlogged[ino] = node
+
+    def create(
+        self, parent: Directory, name: bytes, mode: int, uid: int, gid: int, *, rdev: int = 0, target: bytes = b""
+    ) -> Node:
+        """A new node of the type that `mode` names, entered as `name`.
+
+        The group is the parent's where that has its set-group-ID bit, which a new directory inherits too.
+        ENAMETOOLONG, EEXIST, ENOENT where the parent is gone.
+        """
+        if len(name) > NAME_MAX:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        if not parent.nlink:
+            raise OSError(errno.ENOENT, "the directory was removed")
+        if self.entry(parent, name) is not None:
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+        if parent.mode & stat.S_ISGID:
+            gid = parent.gid
+            if stat.S_ISDIR(mode):
+                mode |= stat.S_ISGID
+        now = self.clock()
+        ino = self.next_ino
+        self.next_ino = ino + 1
+        kind = mode & 0o170000
+        node: Node
+        if kind == stat.S_IFREG or not kind:
+            node = File(ino, mode | stat.S_IFREG, uid, gid, now, self.medium)
+        elif kind == stat.S_IFDIR:
+            node = Directory(ino, mode, uid, gid, now)
+            parent.nlink += 1
+        elif kind == stat.S_IFLNK:
+            node = Symlink(ino, mode, uid, gid, now, target)
+        else:
+            node = Special(ino, mode, uid, gid, now, rdev)
+        node.references = ((parent.ino, name),)
+        self.nodes[ino] = node
+        self._enter(parent, name, Entry(ino, kind >> 12 or stat.S_IFREG >> 12, cookie_of(name)))
+        parent.mtime = parent.ctime = now
+        self.touched(node)
+        self.touched(parent)
+        return node
+
+    def link(self, node: Node, parent: Directory, name: bytes) -> None:
+        """One more name for `node`.  EPERM for a directory, ENOENT where it was unlinked, EEXIST, ENAMETOOLONG."""
+        if isinstance(node, Directory):
+            raise OSError(errno.EPERM, "a directory has one name")
+        if len(name) > NAME_MAX:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        if not node.nlink or not parent.nlink:
+            raise OSError(errno.ENOENT, "it was removed")
+        if self.entry(parent, name) is not None:
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+        now = self.clock()
+        node.nlink += 1
+        node.references = (*node.references, (parent.ino, name))
+        node.ctime = now
+        self._enter(parent, name, Entry(node.ino, node.dtype, cookie_of(name)))
+        parent.mtime = parent.ctime = now
+        self.touched(node)
+        self.touched(parent)
+
+    def unlink(self, parent: Directory, name: bytes) -> None:
+        """Remove the name of anything but a directory.  ENOENT, EISDIR."""
+        node = self.child(parent, name)
+        if node is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if isinstance(node, Directory):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        now = self.clock()
+        self._leave(parent, name)
+        self._unreferenced(node, parent, name, now)
+        parent.mtime = parent.ctime = now
+        self.touched(parent)
+
+    def rmdir(self, parent: Directory, name: bytes) -> None:
+        """Remove an empty directory.  ENOENT, ENOTDIR, ENOTEMPTY."""
+        node = self.child(parent, name)
+        if node is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if not isinstance(node, Directory):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if node.entries:
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        now = self.clock()
+        self._leave(parent, name)
+        self._unreferenced(node, parent, name, now)
+        parent.mtime = parent.ctime = now
+        self.touched(parent)
+
+    def rename(self, parent: Directory, name: bytes, into: Directory, newname: bytes, *, replace: bool = True) -> None:
+        """Give the node at `name` the name `newname`; what had it is removed, in the same step.
+
+        ENOENT, EEXIST unless `replace`, EISDIR, ENOTDIR, ENOTEMPTY, ENAMETOOLONG.
+        """
+        if len(newname) > NAME_MAX:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        node = self.child(parent, name)
+        if node is None or not into.nlink:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        replaced = self.child(into, newname)
+        if replaced is not None:
+            if not replace:
+                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+            if replaced is node:
+                return
+            self._may_replace(node, replaced)
+        now = self.clock()
+        moves = isinstance(node, Directory)
+        if replaced is not None:
+            self._leave(into, newname)
+            self._unreferenced(replaced, into, newname, now)
+            if isinstance(node, File) and node.dirty_content:
+                node.carried = True
+        self._leave(parent, name)
+        self._enter(into, newname, Entry(node.ino, node.dtype, cookie_of(newname)))
+        self._moved(node, (parent.ino, name), (into.ino, newname), now)
+        if moves and parent is not into:
+            parent.nlink -= 1
+            into.nlink += 1
+        for directory in (parent, into):
+            directory.mtime = directory.ctime = now
+            self.touched(directory)
+
+    def exchange(self, parent: Directory, name: bytes, other: Directory, othername: bytes) -> None:
+        """Let two names change what they refer to.  ENOENT."""
+        node, swapped = self.child(parent, name), self.child(other, othername)
+        if node is None or swapped is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if node is swapped:
+            return
+        now = self.clock()
+        self._leave(parent, name)
+        self._leave(other, othername)
+        self._enter(parent, name, Entry(swapped.ino, swapped.dtype, cookie_of(name)))
+        self._enter(other, othername, Entry(node.ino, node.dtype, cookie_of(othername)))
+        self._moved(node, (parent.ino, name), (other.ino, othername), now)
+        self._moved(swapped, (other.ino, othername), (parent.ino, name), now)
+        for moved in (node, swapped):
+            if isinstance(moved, File) and moved.dirty_content:
+                moved.carried = True
+        change = isinstance(swapped, Directory) - isinstance(node, Directory)
+        parent.nlink += change
+        other.nlink -= change
+        for directory in (parent, other):
+            directory.mtime = directory.ctime = now
+            self.touched(directory)
+
+    def forget(self, ino: int, count: int) -> None:
+        """The kernel dropped `count` of its references to `ino`."""
+        left = self.lookups.get(ino, 0) - count
+        if left > 0:
+            self.lookups[ino] = left
+            return
+        self.lookups.pop(ino, None)
+        node = self.nodes.get(ino)
+        if node is not None and not node.nlink:
+            self._gone(node)
+
+    def _may_replace(self, node: Node, replaced: Node) -> None:
+        if isinstance(replaced, Directory):
+            if not isinstance(node, Directory):
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if replaced.entries:
+                raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        elif isinstance(node, Directory):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+
+    def _enter(self, directory: Directory, name: bytes, entry: Entry) -> None:
+        directory.names[name] = directory.changed[name] = entry
+        directory.entries += 1
+        self.unlogged_names[directory.ino, name] = None
+
+    def _leave(self, directory: Directory, name: bytes) -> None:
+        directory.changed[name] = None
+        if directory.complete:
+            directory.names.pop(name, None)
+        else:
+            directory.names[name] = None
+        directory.entries -= 1
+        self.unlogged_names[directory.ino, name] = None
+
+    def _moved(self, node: Node, old: tuple[int, bytes], new: tuple[int, bytes], now: int) -> None:
+        node.references = tuple(new if held == old else held for held in node.references)
+        node.ctime = now
+        self.touched(node)
+
+    def _unreferenced(self, node: Node, parent: Directory, name: bytes, now: int) -> None:
+        """One name less for `node`; without any it goes when the kernel has forgotten it."""
+        if isinstance(node, Directory):
+            node.nlink = 0
+            parent.nlink -= 1
+            node.references = ()
+        else:
+            node.nlink -= 1
+            node.references = tuple(held for held in node.references if held != (parent.ino, name))
+        node.ctime = now
+        self.touched(node)
+        if not node.nlink and not self.lookups.get(node.ino):
+            self._gone(node)
+
+    def _gone(self, node: Node) -> None:
+        """Nobody can reach `node` any more.  It stays among the dirty ones, so that its record goes too."""
+        self.nodes.pop(node.ino, None)
+        if isinstance(node, File):
+            node.content.replace(None, 0, 0)
+            node.appender = None
+
+    # -- memory ---------------------------------------------------------------------------------------------------
+
+    def trim(self) -> None:
+        """Let clean nodes and names go where there are many.  To be called when no commit is under way."""
+        for node in list(self.nodes.values()) if len(self.nodes) > KEPT_NODES else ():
+            if len(self.nodes) <= KEPT_NODES // 2:
+                break
+            if node.ino not in self.dirty and node.nlink and node.ino != ROOT_INO and node.ino not in self.unlogged:
+                del self.nodes[node.ino]
+        for node in self.nodes.values():
+            if isinstance(node, Directory) and len(node.names) > KEPT_NAMES:
+                node.names = {name: node.names.get(name) for name in node.changed}
+                node.complete = False

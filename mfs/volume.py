@@ -1,0 +1,134 @@
+"""An opened repository: its store, its tree, its journal and its commits, put together.
+
+Opening reads the newest commit, plays back what was fsynced since, gives back the bytes nobody points to, and makes
+what was played back a commit of its own::
+
+    async with trio.open_nursery() as nursery:
+        with Volume.open(path) as volume:
+            nursery.start_soon(volume.run)
+            ...
+            await volume.commit()
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from types import TracebackType
+
+import trio
+
+from mfs.blocks.errors import BlockNotFound
+from mfs.blocks.store import EmbeddedStore
+from mfs.commit.committer import Committer
+from mfs.commit.record import Commit, DamagedCommit
+from mfs.file.medium import StoreMedium
+from mfs.journal.items import DamagedLog
+from mfs.journal.journal import Journal
+from mfs.journal.replay import replay
+from mfs.log import Log, Replay, drop_logs
+from mfs.meta.btree import BTree
+from mfs.meta.node import MalformedNode
+from mfs.repo import Repo, RepoDamaged
+from mfs.tree.node import Directory
+from mfs.tree.record import FIRST_INO, ROOT_INO, DamagedRecord
+from mfs.tree.tree import Tree
+from mfs.unixfs.layout import leaf_wrapping
+
+
+class Volume:
+    """One mutable file system, opened; made by :meth:`open`.
+
+    Everything belongs to one thread but what says otherwise.  ``tree`` is what there is, ``journal`` makes `fsync`
+    durable, ``store`` keeps the blocks, ``profile`` decides their CIDs.
+    """
+
+    def __init__(
+        self, repo: Repo, store: EmbeddedStore, tree: Tree, medium: StoreMedium, journal: Journal, head: Commit
+    ) -> None:
+        self.repo = repo
+        self.store = store
+        self.tree = tree
+        self.profile = repo.profile
+        self.journal = journal
+        self._medium = medium
+        self._committer = Committer(tree, medium, journal, head, lambda below: drop_logs(repo.log, below))
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str] | None = None, *, profile: str | None = None, create: bool = True
+    ) -> Volume:
+        """Open the repository at `path`, or make one there; see :meth:`mfs.repo.Repo.open` for the arguments.
+
+        Raises what that does; :class:`~mfs.repo.RepoDamaged` also where the newest commit, or the log behind it,
+        cannot be read.  OSError: the disk.
+        """
+        repo = Repo.open(path, profile=profile, create=create)
+        try:
+            return cls._opened(repo)
+        except (DamagedCommit, DamagedLog, DamagedRecord, MalformedNode, BlockNotFound) as error:
+            repo.close()
+            raise RepoDamaged(repo.path, str(error), repo.index) from error
+        except BaseException:
+            repo.close()
+            raise
+
+    @classmethod
+    def _opened(cls, repo: Repo) -> Volume:
+        profile = repo.profile
+        store = EmbeddedStore(repo.index, repo.segments, lambda n: leaf_wrapping(profile, n))
+        try:
+            record = store.commit_record()
+            head = Commit.decode(record) if record is not None else None
+            meta = BTree(store.get, store.put, head.meta if head is not None else None)
+            medium = StoreMedium(store, profile)
+            tree = Tree(meta, medium, head.next_ino if head is not None else FIRST_INO)
+            if head is None:
+                root = Directory(ROOT_INO, 0o40755, os.getuid(), os.getgid(), time.time_ns())
+                tree.nodes[ROOT_INO] = root
+                tree.touched(root)
+                log = Log(repo.log, 1)
+            else:
+                logs = Replay(repo.log, head.log)
+                for one in logs:
+                    replay(tree, one, store.segments.restore)
+                log = Log(repo.log, logs.seq + 1, after=logs.end)
+            journal = Journal(tree, store.segments, log, lambda seq, after: Log(repo.log, seq, after=after))
+            return cls(repo, store, tree, medium, journal, head or Commit.first(tree.clock(), log.seq))
+        except BaseException:
+            store.close()
+            raise
+
+    @property
+    def path(self) -> str:
+        """The directory of the repository."""
+        return os.fspath(self.repo.path)
+
+    @property
+    def head(self) -> Commit:
+        """The newest commit that is durable."""
+        return self._committer.head
+
+    async def run(self) -> None:
+        """Hash what is written and commit it from time to time, for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._medium.hash_full_leaves)
+            nursery.start_soon(self._committer.run)
+
+    async def commit(self) -> Commit:
+        """Make everything done so far part of a durable commit, and say which.  OSError: the disk did not take it."""
+        return await self._committer.commit()
+
+    def close(self) -> None:
+        """Let go of everything.  What was neither committed nor fsynced is lost."""
+        self.journal.close()
+        self.store.close()
+        self.repo.close()
+
+    def __enter__(self) -> Volume:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
