@@ -41,11 +41,11 @@ class BTree:
         """The value of `key`, or None."""
         if self.root is None:
             return None
-        cached = self._cache.get
-        node = cached(self.root) or self.node(self.root)
+        recent = self._cache.recent.get
+        node = recent(self.root) or self.node(self.root)
         while node.level:
             child = node.values[bisect_right(node.keys, key) - 1]
-            below = cached(child) or self.node(CID(child))
+            below = recent(child) or self.node(CID(child))
             if below.level != node.level - 1:
                 raise _wrong_level(child, below.level, node.level)
             node = below
@@ -67,12 +67,12 @@ class BTree:
         """Writes the map that `edits` make of this one, and returns its root (None when nothing is left in it).
 
         Edits are (key, value) in strictly increasing order of their keys; value None removes the key, absent or not.
-        The generator yields after each block it has put, so that a driver may do other things in between; the tree
-        itself is not touched, and one that is given up half-way leaves nothing behind but blocks nobody points to.
-        Where nothing changes nothing is written. Some edits close together cost one node per level and at times a
-        neighbour; at most a level's children of one node and their entries are in memory at once.
+        The generator yields after each leaf it has edited and each block it has put, so that a driver may do other
+        things in between. The tree itself is not touched, and an update that is given up half-way leaves nothing behind
+        but blocks nobody points to. Where nothing changes nothing is put. Edits close together cost one node of each
+        level, where nodes are cut or joined one more; edits everywhere keep one inner node's share of them in memory.
 
-        Raises ValueError, before anything is written, for edits out of order and for keys or values too long.
+        Raises ValueError, before anything is put, for edits out of order and for keys or values too long.
         """
         return Updater(self.node, self._store).run(self.root, edits)
 

@@ -113,7 +113,10 @@ def encode_node(level: int, keys: Sequence[bytes], values: Sequence[bytes]) -> b
     """The block of a node. The caller has seen to order and size."""
     count = len(keys)
     lengths = [*map(len, keys)]
-    lengths += [len(value) | _FAR_BIT if type(value) is Far else len(value) for value in values]
+    if Far in map(type, values):
+        lengths += [len(value) | _FAR_BIT if type(value) is Far else len(value) for value in values]
+    else:
+        lengths += map(len, values)
     header = _HEADER.pack(_MAGIC, _FORMAT, level, 0, count)
     return b"".join((header, struct.pack(f"<{2 * count}H", *lengths), *keys, *values))
 

@@ -11,8 +11,9 @@ children. What is left alone at the top is the new root.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from itertools import accumulate, pairwise
+from typing import cast
 
 from mfs.meta.node import (
     CID_SIZE,
@@ -34,25 +35,33 @@ from mfs.unixfs.cid import CID
 _FILL = MAX_NODE * 3 // 4
 """Size that the parts of a node too large aim at: room for some more before they are cut in their turn."""
 
+_STRIDE = 1024
+"""Edits looked at between two yields."""
+
 
 class _Open:
-    """A node that is being made: (key, value) in a leaf; (lower bound, CID or open child) above.
+    """A node that is being made: keys and values in a leaf; lower bounds and CIDs or open children above.
 
-    The first lower bound of an inner node is meaningless here and empty once it is written.
+    The first lower bound of an inner node is meaningless here and empty once it is written. A node that is being made
+    counts in its parent with the length of the CID it will have.
     """
 
-    __slots__ = ("entries", "level")
+    __slots__ = ("keys", "level", "values")
 
-    def __init__(self, level: int, entries: list[_Entry]) -> None:
+    def __init__(self, level: int, keys: list[bytes], values: list[_Value]) -> None:
         self.level = level
-        self.entries = entries
+        self.keys = keys
+        self.values = values
+
+    def __len__(self) -> int:
+        return CID_SIZE
 
     def size(self) -> int:
-        return HEADER_SIZE + sum(map(_entry_size, self.entries))
+        return HEADER_SIZE + ENTRY_OVERHEAD * len(self.keys) + sum(map(len, self.keys)) + sum(map(len, self.values))
 
 
-_Entry = tuple[bytes, "bytes | _Open"]
-_Steps = Generator[None, None, "_Open | None"]
+_Value = bytes | _Open
+_Edited = Generator[None, None, _Open | None]
 
 
 class Updater:
@@ -62,59 +71,61 @@ class Updater:
         self._load = load
         self._store = store
         self._keys: list[bytes] = []
-        self._values: list[bytes | None] = []
+        self._edits: list[bytes | None] = []
 
     def run(self, root: CID | None, edits: Sequence[tuple[bytes, bytes | None]]) -> Generator[None, None, CID | None]:
         """See `BTree.update`."""
-        _check_edits(edits)
+        yield from _check_edits(edits)
         if not edits:
             return root
         self._keys = [key for key, _ in edits]
-        for _, value in edits:
-            self._values.append((yield from self._shorten(value)))
+        self._edits = [value for _, value in edits]
+        yield from self._store_long_values()
+        top: _Open | None
         if root is None:
-            top: _Open | None = _Open(
-                0, [(k, v) for k, v in zip(self._keys, self._values, strict=True) if v is not None]
-            )
+            present = [index for index, value in enumerate(self._edits) if value is not None]
+            top = _Open(0, [self._keys[index] for index in present], [self._edits[index] or b"" for index in present])
         else:
-            top = yield from self._edit(root, self._load(root), 0, len(self._keys))
+            top = yield from self._edit(self._load(root), 0, len(edits))
         if top is None:
             return root
         return (yield from self._finish(top))
 
-    def _shorten(self, value: bytes | None) -> Generator[None, None, bytes | None]:
-        if value is None or len(value) <= INLINE_VALUE:
-            return value
-        cid = block_cid(value)
-        self._store(cid, value, None)
-        yield
-        return Far(cid)
+    def _store_long_values(self) -> Generator[None, None, None]:
+        for index, value in enumerate(self._edits):
+            if value is not None and len(value) > INLINE_VALUE:
+                cid = block_cid(value)
+                self._store(cid, value, None)
+                self._edits[index] = Far(cid)
+                yield
 
-    def _edit(self, cid: CID, node: Node, start: int, stop: int) -> _Steps:
+    def _edit(self, node: Node, start: int, stop: int) -> _Edited:
         """The node with the edits from `start` to `stop`, open; None when they change nothing."""
         if node.level == 0:
-            return self._edit_leaf(node, start, stop)
-        entries: list[_Entry] = list(zip(node.keys, node.values, strict=True))
-        changed = False
+            return (yield from self._edit_leaf(node, start, stop))
+        bounds = node.keys
+        keys, values = [*bounds], [*node.values]
+        opened: dict[int, _Open] = {}
         while start < stop:
-            index = bisect_right(node.keys, self._keys[start]) - 1
-            last = index + 1 == len(node.keys)
-            end = stop if last else bisect_left(self._keys, node.keys[index + 1], start, stop)
+            index = bisect_right(bounds, self._keys[start]) - 1
+            last = index + 1 == len(bounds)
+            end = stop if last else bisect_left(self._keys, bounds[index + 1], start, stop)
             child = self._load_below(node.level, node.values[index])
-            opened = yield from self._edit(CID(node.values[index]), child, start, end)
-            if opened is not None:
-                entries[index] = (node.keys[index], opened)
-                changed = True
+            edited = yield from self._edit(child, start, end)
+            if edited is not None:
+                opened[index] = edited
             start = end
-        if not changed:
+        if not opened:
             return None
-        return _Open(node.level, (yield from self._settle(entries)))
+        result = _Open(node.level, keys, [opened.get(index, value) for index, value in enumerate(values)])
+        yield from self._settle(result)
+        return result
 
-    def _edit_leaf(self, node: Node, start: int, stop: int) -> _Open | None:
+    def _edit_leaf(self, node: Node, start: int, stop: int) -> _Edited:
         merged = dict(zip(node.keys, node.values, strict=True))
         changed = grown = False
         for index in range(start, stop):
-            key, value = self._keys[index], self._values[index]
+            key, value = self._keys[index], self._edits[index]
             old = merged.get(key)
             if value is None:
                 if old is not None:
@@ -124,86 +135,97 @@ class Updater:
                 merged[key] = value
                 changed = True
                 grown = grown or old is None
+            if index % _STRIDE == 0:
+                yield
+        yield
         if not changed:
             return None
-        return _Open(0, [(key, merged[key]) for key in sorted(merged)] if grown else list(merged.items()))
+        keys = sorted(merged) if grown else [*merged]
+        return _Open(0, keys, [*map(merged.__getitem__, keys)])
 
-    def _settle(self, entries: list[_Entry]) -> Generator[None, None, list[_Entry]]:
-        """Joins, cuts and writes the open ones among the children of one node.
+    def _settle(self, parent: _Open) -> Generator[None, None, None]:
+        """Joins, cuts and writes the open ones among the children of a node.
 
-        What comes back has CIDs only; or is one child, still open, that is too small and has no sibling; or nothing.
+        It is left with CIDs only; or with one child, still open, that is too small and has no sibling; or with nothing.
         """
+        keys, values = parent.keys, parent.values
         index = 0
-        while index < len(entries):
-            bound, child = entries[index]
+        while index < len(values):
+            child = values[index]
             if not isinstance(child, _Open):
                 index += 1
-            elif not child.entries:
-                del entries[index]
-            elif len(entries) > 1 and child.size() < MIN_NODE:
-                index = min(index, len(entries) - 2)
-                joined = yield from self._join(child.level, entries[index], entries[index + 1])
-                entries[index : index + 2] = [(entries[index][0], joined)]
+            elif not child.keys:
+                del keys[index], values[index]
+            elif len(values) > 1 and child.size() < MIN_NODE:
+                index = min(index, len(values) - 2)
+                values[index] = yield from self._join(child.level, values[index], keys[index + 1], values[index + 1])
+                del keys[index + 1], values[index + 1]
             else:
                 index += 1
-        if len(entries) == 1 and isinstance(child := entries[0][1], _Open) and child.size() < MIN_NODE:
-            return entries
-        settled: list[_Entry] = []
-        for bound, child in entries:
+        if len(values) == 1 and isinstance(child := values[0], _Open) and child.size() < MIN_NODE:
+            return
+        # From the right, so that several nodes in the place of one do not move those still to be written.
+        for index in range(len(values) - 1, -1, -1):
+            child = values[index]
             if isinstance(child, _Open):
-                settled += yield from self._write(bound, child)
-            else:
-                settled.append((bound, child))
-        return settled
+                bounds, cids = yield from self._write(keys[index], child)
+                keys[index : index + 1] = bounds
+                values[index : index + 1] = cids
 
-    def _join(self, level: int, left: _Entry, right: _Entry) -> Generator[None, None, _Open]:
-        """Two neighbours of `level` as one open node; a small child that either could not place finds a sibling."""
-        former, latter = self._opened(level, left[1]), self._opened(level, right[1])
-        if level == 0:
-            return _Open(0, former + latter)
-        # The first bound of the right one counts again: it is what separated the two.
-        entries = [*former, (right[0], latter[0][1]), *latter[1:]] if latter else former
-        return _Open(level, (yield from self._settle(entries)))
+    def _join(self, level: int, left: _Value, bound: bytes, right: _Value) -> Generator[None, None, _Open]:
+        """Two neighbours of `level` as one open node; a small child that either could not place finds a sibling.
 
-    def _opened(self, level: int, child: bytes | _Open) -> list[_Entry]:
+        `bound` is what separated the two: in an inner node it is the first lower bound of the right one.
+        """
+        one, other = self._open(level, left), self._open(level, right)
+        joined = _Open(level, one.keys + other.keys, one.values + other.values)
+        if level:
+            if other.keys:
+                joined.keys[len(one.keys)] = bound
+            yield from self._settle(joined)
+        return joined
+
+    def _open(self, level: int, child: _Value) -> _Open:
         if isinstance(child, _Open):
-            return child.entries
+            return child
         node = self._load_below(level + 1, child)
-        return list(zip(node.keys, node.values, strict=True))
+        return _Open(level, node.keys, [*node.values])
 
     def _finish(self, top: _Open) -> Generator[None, None, CID | None]:
         """Writes what is left, adding levels while there is more than one node, leaving out those with one child."""
-        while top.entries:
-            if top.level and len(top.entries) == 1:
-                only = top.entries[0][1]
+        while top.keys:
+            if top.level and len(top.values) == 1:
+                only = top.values[0]
                 if not isinstance(only, _Open):
                     return CID(only)
                 top = only
                 continue
-            written = yield from self._write(b"", top)
-            if len(written) == 1 and not isinstance(cid := written[0][1], _Open):
-                return CID(cid)
-            top = _Open(top.level + 1, written)
+            bounds, cids = yield from self._write(b"", top)
+            if len(cids) == 1:
+                return cids[0]
+            top = _Open(top.level + 1, bounds, [*cids])
         return None
 
-    def _write(self, bound: bytes, node: _Open) -> Generator[None, None, list[_Entry]]:
-        """Writes an open node whose children are all written, as one block or several: (lower bound, CID) of each."""
-        written: list[_Entry] = []
-        previous = b""
-        for part in _parts(node.entries):
-            keys = [key for key, _ in part]
-            values = [value for _, value in part if not isinstance(value, _Open)]
-            if written:
-                bound = _separator(previous, keys[0]) if node.level == 0 else keys[0]
+    def _write(self, bound: bytes, node: _Open) -> Generator[None, None, tuple[list[bytes], list[CID]]]:
+        """Writes an open node with no open child, as one block or several: the lower bounds and the CIDs of these."""
+        bounds: list[bytes] = []
+        cids: list[CID] = []
+        level, previous = node.level, b""
+        for start, stop in _parts(node):
+            keys = node.keys[start:stop]
+            values = cast("list[bytes]", node.values[start:stop])
+            if start:
+                bound = keys[0] if level else _separator(previous, keys[0])
             previous = keys[-1]
-            if node.level:
+            if level:
                 keys[0] = b""
-            block = encode_node(node.level, keys, values)
+            block = encode_node(level, keys, values)
             cid = block_cid(block)
-            self._store(cid, block, Node(node.level, keys, values, len(block)))
-            written.append((bound, cid))
+            self._store(cid, block, Node(level, keys, values, len(block)))
+            bounds.append(bound)
+            cids.append(cid)
             yield
-        return written
+        return bounds, cids
 
     def _load_below(self, parent: int, cid: bytes) -> Node:
         node = self._load(CID(cid))
@@ -212,43 +234,41 @@ class Updater:
         return node
 
 
-def _check_edits(edits: Sequence[tuple[bytes, bytes | None]]) -> None:
-    for (key, _), (following, _) in pairwise(edits):
-        if key >= following:
-            raise ValueError(f"edits out of order: {following!r} after {key!r}")
-    for key, value in edits:
+def _check_edits(edits: Sequence[tuple[bytes, bytes | None]]) -> Generator[None, None, None]:
+    previous: bytes | None = None
+    for index, (key, value) in enumerate(edits, 1):
+        if previous is not None and key <= previous:
+            raise ValueError(f"edits out of order: {key!r} after {previous!r}")
         if len(key) > MAX_KEY:
             raise ValueError(f"a key of {len(key)} bytes, at most {MAX_KEY}: {key!r}")
         if value is not None and len(value) > MAX_VALUE:
             raise ValueError(f"a value of {len(value)} bytes, at most {MAX_VALUE}, under the key {key!r}")
+        previous = key
+        if index % _STRIDE == 0:
+            yield
 
 
-def _entry_size(entry: _Entry) -> int:
-    key, value = entry
-    return ENTRY_OVERHEAD + len(key) + (CID_SIZE if isinstance(value, _Open) else len(value))
-
-
-def _parts(entries: list[_Entry]) -> Iterator[list[_Entry]]:
-    """The entries cut into runs that fit a node each, even in size.
+def _parts(node: _Open) -> list[tuple[int, int]]:
+    """Where to cut the entries so that each part fits a node and all are about the same size: (start, stop) of each.
 
     The largest entry is 1328 bytes. Each cut is at most half of that off its ideal place, so that no part is
     under `MIN_NODE` and, as a part aims at three quarters of a node, none is over `MAX_NODE`.
     """
-    ends = [*accumulate(map(_entry_size, entries), initial=0)]
-    total = ends[-1]
+    count = len(node.keys)
+    total = node.size() - HEADER_SIZE
     if HEADER_SIZE + total <= MAX_NODE:
-        yield entries
-        return
-    count = -(-total // _FILL)
-    start = 0
-    for part in range(1, count):
-        ideal = total * part // count
-        stop = bisect_left(ends, ideal)
-        if ideal - ends[stop - 1] < ends[stop] - ideal:
-            stop -= 1
-        yield entries[start:stop]
-        start = stop
-    yield entries[start:]
+        return [(0, count)]
+    ends = [0]
+    ends += accumulate(
+        ENTRY_OVERHEAD + len(key) + len(value) for key, value in zip(node.keys, node.values, strict=True)
+    )
+    parts = -(-total // _FILL)
+    cuts = [0]
+    for part in range(1, parts):
+        ideal = total * part // parts
+        cut = bisect_left(ends, ideal)
+        cuts.append(cut - 1 if ideal - ends[cut - 1] < ends[cut] - ideal else cut)
+    return [*pairwise([*cuts, count])]
 
 
 def _separator(before: bytes, after: bytes) -> bytes:
