@@ -85,10 +85,11 @@ def test_the_wheel_holds_the_packages_and_no_tests(wheel: Path) -> None:
     expected = {
         f"{installed_as}/{path.relative_to(TOP / top)}"
         for top, installed_as in IMPORT_NAMES.items()
-        for path in [*sources(top), TOP / top / "py.typed"]
-        if "tests" not in path.relative_to(TOP / top).parts
+        for path in (TOP / top).rglob("*")
+        if path.is_file() and not {"tests", "__pycache__"} & set(path.relative_to(TOP / top).parts)
     }
     assert found == expected
+    assert {f"{name}/py.typed" for name in IMPORT_NAMES.values()} <= found
 
 
 def test_the_wheel_carries_its_licence(wheel: Path) -> None:
