@@ -23,7 +23,17 @@ from mfs.unixfs.cid import (
     read_cid,
     verify_block,
 )
-from mfs.unixfs.dagpb import PBLink, PBNode, decode_link, decode_node, encode_node, join_node, split_node
+from mfs.unixfs.dagpb import (
+    PBLink,
+    PBNode,
+    decode_link,
+    decode_node,
+    encode_frame,
+    encode_node,
+    join_node,
+    peek_frame,
+    split_node,
+)
 from mfs.unixfs.data import DataType, Mtime, UnixFSData, decode_data, encode_data
 from mfs.unixfs.directory import entries, lookup
 from mfs.unixfs.errors import InvalidCID, MalformedBlock, UnixFSError, UnsupportedHash, WrongKind
@@ -158,6 +168,21 @@ def test_a_node_there_and_back(links: list[PBLink], data: bytes | None) -> None:
     frames, split_data = split_node(block)
     assert [decode_link(frame) for frame in frames] == links
     assert join_node(frames, split_data) == block
+    for frame, link in zip(frames, links, strict=True):
+        assert peek_frame(frame) in (None, (link.name, link.tsize))
+
+
+@given(st.binary(max_size=12), st.integers(0, 2**64 - 1))
+def test_a_frame_is_peeked_at_only_when_it_is_as_it_would_be_written(name: bytes, tsize: int) -> None:
+    cid = cid_v1(RAW, bytes(32))
+    frame = encode_frame(cid, name, tsize)
+    assert peek_frame(frame) == (name, tsize)
+    body = frame[2:-1] + bytes((frame[-1] | 128, 0))
+    longer = b"\x12" + bytes((len(body),)) + body
+    assert peek_frame(longer) is None
+    if tsize < 2**63:
+        assert decode_link(longer) == PBLink(cid, name, tsize)
+    assert peek_frame(encode_frame(cid, name, None)) is None
 
 
 def test_data_before_links_and_a_link_without_a_name_are_read() -> None:

@@ -162,3 +162,16 @@ def test_an_entry_in_a_bucket_that_is_not_its_own_is_malformed() -> None:
 def test_an_empty_name_is_refused() -> None:
     with pytest.raises(ValueError, match="needs a name"):
         Blocks().directory(V1, {b"": link(1)})
+
+
+@pytest.mark.parametrize("profile", SMALL, ids=lambda profile: f"{profile.name}-{profile.hamt_fanout}")
+def test_an_entry_that_is_malformed_is_an_error_that_names_the_block(profile: Profile) -> None:
+    blocks = Blocks()
+    root, _tsize, stats = blocks.directory(profile, {b"a": link(1), b"bb": link(2)})
+    block = blocks[root].replace(b"bb\x18\x02", b"bb\x18\x82")
+    bad = profile.node_cid(block)
+    blocks[bad] = block
+    for hint in (None, stats):
+        with pytest.raises(MalformedBlock) as caught:
+            blocks.directory(profile, {b"a": link(3)}, bad, hint)
+        assert caught.value.cid == bad

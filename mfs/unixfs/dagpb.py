@@ -20,7 +20,17 @@ from mfs.unixfs.varint import encode_uvarint, read_uvarint
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["PBLink", "PBNode", "decode_link", "decode_node", "encode_frame", "encode_node", "join_node", "split_node"]
+__all__ = [
+    "PBLink",
+    "PBNode",
+    "decode_link",
+    "decode_node",
+    "encode_frame",
+    "encode_node",
+    "join_node",
+    "peek_frame",
+    "split_node",
+]
 
 _LINK_TAG = 0x12
 _DATA_TAG = 0x0A
@@ -85,8 +95,49 @@ def decode_link(frame: bytes) -> PBLink:
     Raises:
         MalformedBlock: it is none.
     """
-    start = 2 if frame[1] < 128 else read_uvarint(frame, 1)[1]
-    return _link(frame, start, len(frame))
+    links: list[PBLink] = []
+    if _common_links(frame, links) == len(frame):
+        return links[0]
+    return _link(frame, read_uvarint(frame, 1)[1], len(frame))
+
+
+def peek_frame(frame: bytes) -> tuple[bytes, int] | None:
+    """Name and tsize of a frame that is exactly as `encode_frame` writes the common form, else None.
+
+    Half the price of `decode_link`: for the many links of a node that stay when one changes.
+    """
+    length, size = len(frame), frame[3] if len(frame) > 40 else 0
+    if (
+        frame[1] != length - 2
+        or frame[2] != 0x0A
+        or not ((size == 36 and frame[4:8] in _COMMON_V1) or (size == 34 and frame[4:6] in _COMMON_V0))
+        or frame[size + 4] != 0x12
+    ):
+        return None
+    name_at = size + 6
+    at = name_at + frame[size + 5]
+    if at + 1 >= length or frame[at] != 0x18:
+        return None
+    # The number must end where the frame does, and not be longer than needful.
+    number = frame[at + 1 :]
+    if len(number) == 1:
+        tsize = number[0]
+        sound = tsize < 128
+    elif len(number) == 2:
+        low, high = number
+        tsize = (high << 7) + low - 128
+        sound = low > 127 and 0 < high < 128
+    elif len(number) == 3:
+        low, middle, high = number
+        tsize = (high << 14) + (middle << 7) + low - 16512
+        sound = low > 127 and middle > 127 and 0 < high < 128
+    else:
+        try:
+            tsize, end = read_uvarint(number, 0)
+        except MalformedBlock:
+            return None
+        sound = end == len(number) and number[-1] != 0
+    return (frame[name_at:at], tsize) if sound else None
 
 
 def decode_node(block: bytes) -> PBNode:

@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mfs.unixfs.cid import CID
-from mfs.unixfs.dagpb import PBLink, encode_frame, join_node
-from mfs.unixfs.data import DataType, Mtime, UnixFSData, encode_data
-from mfs.unixfs.errors import WrongKind
+from mfs.unixfs.cid import CID, DAG_PB, codec_of
+from mfs.unixfs.dagpb import PBLink, decode_link, encode_frame, join_node, peek_frame, split_node
+from mfs.unixfs.data import DataType, Mtime, UnixFSData, decode_data, encode_data
+from mfs.unixfs.errors import MalformedBlock, WrongKind
 from mfs.unixfs.hamt import HAMTEditor, hamt_entries, hamt_lookup
 from mfs.unixfs.nodes import DirectoryNode, NodeCache, ShardNode, decode_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from mfs.unixfs.layout import Link
     from mfs.unixfs.profile import Profile
@@ -112,15 +112,53 @@ def update_directory(
     if b"" in changes:
         raise ValueError("a directory entry needs a name")
     links = {name: None if link is None else PBLink(link.cid, name, link.tsize) for name, link in changes.items()}
-    node = None if root is None else decode_block(root, get(root))
-    if root is not None and isinstance(node, ShardNode):
+    if root is None:
+        return (yield from _from_frames(profile, {}, 0, links, get, put, mode, mtime))
+    block = get(root)
+    frames, kind = _split(root, block)
+    if kind == DataType.Directory:
+        old, below = _named(root, frames)
+        return (yield from _from_frames(profile, old, below, links, get, put, mode, mtime))
+    node = decode_block(root, block)
+    if isinstance(node, ShardNode):
         return (yield from _update_sharded(profile, root, node, links, hint, get, put, mode, mtime))
-    old: dict[bytes, PBLink] = {}
-    if isinstance(node, DirectoryNode):
-        old = node.entries
-    elif root is not None and node is not None:
-        raise WrongKind(root, "directory", node.kind)
-    return (yield from _from_entries(profile, old, links, get, put, mode, mtime))
+    raise WrongKind(root, "directory", node.kind)
+
+
+def _split(root: CID, block: bytes) -> tuple[list[bytes], DataType | None]:
+    """The link frames and the kind of a node; None of what has no UnixFS message."""
+    if codec_of(root) != DAG_PB:
+        return [], None
+    try:
+        frames, data = split_node(block)
+        return frames, None if data is None else decode_data(data).type
+    except MalformedBlock as error:
+        raise MalformedBlock(error.why, root) from None
+
+
+def _named(root: CID, frames: Iterable[bytes]) -> tuple[dict[bytes, bytes], int]:
+    """The frames of a directory by name, each as it is written here, and the bytes of all blocks below them.
+
+    Most stay as they are while one entry changes, so they are looked into and not taken apart.
+    """
+    named: dict[bytes, bytes] = {}
+    below = 0
+    for frame in frames:
+        seen = peek_frame(frame)
+        if seen is not None:
+            name, tsize = seen
+            if name not in named:
+                named[name] = frame
+                below += tsize
+            continue
+        try:
+            link = decode_link(frame)
+        except MalformedBlock as error:
+            raise MalformedBlock(error.why, root) from None
+        if link.name not in named:
+            named[link.name] = encode_frame(*link)
+            below += link.tsize or 0
+    return named, below
 
 
 def _update_sharded(
@@ -136,8 +174,8 @@ def _update_sharded(
 ) -> Generator[None, None, tuple[CID, int, DirStats]]:
     if shard.fanout != profile.hamt_fanout:
         # Somebody else's choice of width: nothing of it can stay.
-        old = dict(hamt_entries(root, shard, NodeCache(get, 0)))
-        return (yield from _from_entries(profile, old, links, get, put, mode, mtime))
+        old, below = _encoded(hamt_entries(root, shard, NodeCache(get, 0)))
+        return (yield from _from_frames(profile, old, below, links, get, put, mode, mtime))
     if hint is None:
         hint = yield from directory_stats(profile, root, NodeCache(get, 0))
     editor = HAMTEditor(profile, (root, shard), get, _entry_size(profile))
@@ -147,52 +185,72 @@ def _update_sharded(
     if _is_sharded(profile, stats, message):
         cid, tsize = yield from editor.store(put, mode, mtime)
         return cid, tsize, stats
-    block, below = _block(dict(editor.entries()), message)
-    cid = profile.node_cid(block)
-    put(cid, block)
-    yield
-    return cid, len(block) + below, stats
+    frames, below = _encoded(editor.entries())
+    return (yield from _put_block(profile, frames, below, message, stats, put))
 
 
-def _from_entries(
+def _encoded(links: Iterable[tuple[bytes, PBLink]]) -> tuple[dict[bytes, bytes], int]:
+    frames: dict[bytes, bytes] = {}
+    below = 0
+    for name, link in links:
+        frames[name] = encode_frame(*link)
+        below += link.tsize or 0
+    return frames, below
+
+
+def _from_frames(
     profile: Profile,
-    old: Mapping[bytes, PBLink],
+    frames: dict[bytes, bytes],
+    below: int,
     links: Mapping[bytes, PBLink | None],
     get: Callable[[CID], bytes],
     put: Callable[[CID, bytes], object],
     mode: int,
     mtime: Mtime | None,
 ) -> Generator[None, None, tuple[CID, int, DirStats]]:
-    """A directory whose entries are all at hand."""
-    new = dict(old)
+    """A directory whose entries are all at hand, ``below`` bytes of blocks under them."""
     for name, link in links.items():
-        if link is None:
-            new.pop(name, None)
-        else:
-            new[name] = link
-    entry_size = _entry_size(profile)
-    stats = DirStats(len(new), sum(entry_size(name, link.hash, link.tsize) for name, link in new.items()))
+        old = frames.pop(name, None)
+        if old is not None:
+            below -= decode_link(old).tsize or 0
+        if link is not None:
+            frames[name] = encode_frame(*link)
+            below += link.tsize or 0
+    if profile.estimation == "block":
+        stats = DirStats(len(frames), sum(map(len, frames.values())))
+    else:
+        stats = DirStats(len(frames), sum(len(name) + _cid_length(frame) for name, frame in frames.items()))
     message = _message(mode, mtime)
-    if _is_sharded(profile, stats, message):
-        editor = HAMTEditor(profile, None, get, entry_size)
-        yield from editor.apply(list(new.items()))
-        cid, tsize = yield from editor.store(put, mode, mtime)
-        return cid, tsize, stats
-    block, below = _block(new, message)
+    if not _is_sharded(profile, stats, message):
+        return (yield from _put_block(profile, frames, below, message, stats, put))
+    editor = HAMTEditor(profile, None, get, _entry_size(profile))
+    yield from editor.apply([(name, decode_link(frame)) for name, frame in frames.items()])
+    cid, tsize = yield from editor.store(put, mode, mtime)
+    return cid, tsize, stats
+
+
+def _put_block(
+    profile: Profile,
+    frames: Mapping[bytes, bytes],
+    below: int,
+    message: bytes,
+    stats: DirStats,
+    put: Callable[[CID, bytes], object],
+) -> Generator[None, None, tuple[CID, int, DirStats]]:
+    block = join_node([frames[name] for name in sorted(frames)], message)
     cid = profile.node_cid(block)
     put(cid, block)
     yield
     return cid, len(block) + below, stats
 
 
+def _cid_length(frame: bytes) -> int:
+    # Tag and length, tag and length, CID: one byte each unless the name is long.
+    return frame[3] if frame[1] < 128 else len(decode_link(frame).hash)
+
+
 def _message(mode: int, mtime: Mtime | None) -> bytes:
     return encode_data(UnixFSData(DataType.Directory, mode=mode, mtime=mtime))
-
-
-def _block(links: Mapping[bytes, PBLink], message: bytes) -> tuple[bytes, int]:
-    """A directory in one block, and the bytes of all blocks below it."""
-    frames = [encode_frame(*links[name]) for name in sorted(links)]
-    return join_node(frames, message), sum(link.tsize or 0 for link in links.values())
 
 
 def _is_sharded(profile: Profile, stats: DirStats, message: bytes) -> bool:

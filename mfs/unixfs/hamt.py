@@ -11,12 +11,11 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from mfs.unixfs.dagpb import PBLink, decode_link, encode_frame, join_node
+from mfs.unixfs.dagpb import PBLink, decode_link, encode_frame, join_node, peek_frame
 from mfs.unixfs.data import DataType, Mtime, UnixFSData, encode_data
 from mfs.unixfs.errors import DirectoryTooDeep, MalformedBlock, WrongKind
 from mfs.unixfs.murmur3 import murmur3_x64_64
 from mfs.unixfs.nodes import MURMUR3_X64_64, NodeCache, ShardNode, decode_block
-from mfs.unixfs.varint import read_uvarint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -258,7 +257,8 @@ class HAMTEditor:
                 slot = encode_frame(cid, self._prefixes[bucket], size)
                 tsize += size
             else:
-                tsize += _frame_tsize(slot)
+                seen = peek_frame(slot)
+                tsize += (_link(shard.cid, slot, bucket, self._prefix).tsize or 0) if seen is None else seen[1]
             frames.append(slot)
         message = UnixFSData(
             DataType.HAMTShard,
@@ -273,17 +273,3 @@ class HAMTEditor:
         put(cid, block)
         yield
         return cid, tsize + len(block)
-
-
-def _frame_tsize(frame: bytes) -> int:
-    """The tsize in a link frame: read in place in the form that `dagpb.encode_frame` gives, else by decoding it."""
-    cid_length = frame[3]
-    # tag, length, tag, length, CID, tag, length, name, tag, number: the shortest number ends the frame.
-    if frame[1] < 128 and frame[2] == 0x0A and len(frame) > cid_length + 6 and frame[cid_length + 4] == 0x12:
-        at = cid_length + 6 + frame[cid_length + 5]
-        if at + 1 < len(frame) and frame[at] == 0x18:
-            tsize = frame[at + 1]
-            if tsize < 128:
-                return tsize
-            return read_uvarint(frame, at + 1)[0]
-    return decode_link(frame).tsize or 0
