@@ -26,7 +26,7 @@ from mfs.file.medium import StoreMedium
 from mfs.journal.items import DamagedLog
 from mfs.journal.journal import Journal
 from mfs.journal.replay import replay
-from mfs.log import Log, Replay, drop_logs
+from mfs.log import Log, Replay, drop_logs, log_numbers
 from mfs.meta.btree import BTree
 from mfs.meta.node import MalformedNode
 from mfs.repo import Repo, RepoDamaged
@@ -87,9 +87,11 @@ class Volume:
                 root = Directory(ROOT_INO, 0o40755, os.getuid(), os.getgid(), time.time_ns())
                 tree.nodes[ROOT_INO] = root
                 tree.touched(root)
+            if head is None and not log_numbers(repo.log):
                 log = Log(repo.log, 1)
             else:
-                logs = Replay(repo.log, head.log)
+                # Without a commit there may be logs still: what was fsynced before the first one was durable.
+                logs = Replay(repo.log, head.log if head is not None else 1)
                 for one in logs:
                     replay(tree, one, store.segments.restore)
                 log = Log(repo.log, logs.seq + 1, after=logs.end)
