@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -13,8 +12,9 @@ import trio
 from rawfuse.channel.base import Channel, ChannelClosed
 from rawfuse.errors import LocalProtocolError
 from rawfuse.session.negotiation import Negotiated
-from rawfuse.session.replies import HEADER_SIZE, Bytes, pack_header
+from rawfuse.session.replies import Bytes
 from rawfuse.wire import (
+    Notification,
     NotifyDelete,
     NotifyIncEpoch,
     NotifyInvalEntry,
@@ -34,6 +34,7 @@ from rawfuse.wire import (
     fuse_notify_store_out,
 )
 from rawfuse.wire.flags import InitFlags, InvalEntryFlags
+from rawfuse.wire.requests import encode_notification
 
 __all__ = ["Notifier"]
 
@@ -84,7 +85,7 @@ class Notifier:
     async def inval_inode(self, nodeid: int, offset: int = 0, length: int = 0) -> bool:
         """Forget an inode's attributes, and `length` bytes of its pages from `offset` (0: all from there on; a
         negative offset: none). False where the kernel does not know the inode."""
-        return await self._inval(NotifyInvalInode.code, fuse_notify_inval_inode_out(nodeid, offset, length).pack())
+        return await self._inval(NotifyInvalInode(fuse_notify_inval_inode_out(nodeid, offset, length)))
 
     async def inval_entry(self, parent: int, name: bytes, *, expire_only: bool = False) -> bool:
         """Forget a name, present or absent, or with `expire_only` (7.38) only look it up again on its next use.
@@ -93,25 +94,23 @@ class Notifier:
         if expire_only:
             self._need(InitFlags.FUSE_HAS_EXPIRE_ONLY)
             flags = InvalEntryFlags.FUSE_EXPIRE_ONLY
-        head = fuse_notify_inval_entry_out(parent, len(name), flags).pack()
-        return await self._inval(NotifyInvalEntry.code, head, name, b"\0")
+        arg = fuse_notify_inval_entry_out(parent, len(name), flags)
+        return await self._inval(NotifyInvalEntry(arg, name))
 
     async def delete(self, parent: int, child: int, name: bytes) -> bool:
         """A name was removed behind the kernel's back; tells inotify too. False where the kernel does not know it."""
-        head = fuse_notify_delete_out(parent, child, len(name)).pack()
-        return await self._inval(NotifyDelete.code, head, name, b"\0")
+        return await self._inval(NotifyDelete(fuse_notify_delete_out(parent, child, len(name)), name))
 
     async def store(self, nodeid: int, offset: int, data: Bytes) -> None:
         """Puts bytes into a file's page cache, beyond its size too; whole pages become up to date."""
-        head = fuse_notify_store_out(nodeid, offset, len(data)).pack()
-        await self._send(NotifyStore.code, head, data)
+        await self._send(NotifyStore(fuse_notify_store_out(nodeid, offset, len(data)), data))
 
     async def retrieve(self, nodeid: int, offset: int, size: int) -> bytes:
         """Bytes of a file that the kernel has in its page cache, from `offset` on, up to the first page it lacks."""
         unique = next(self._uniques)
         event, answer = self._retrieving[unique] = (trio.Event(), [])
         try:
-            await self._send(NotifyRetrieve.code, fuse_notify_retrieve_out(unique, nodeid, offset, size).pack())
+            await self._send(NotifyRetrieve(fuse_notify_retrieve_out(unique, nodeid, offset, size)))
             await event.wait()
         finally:
             del self._retrieving[unique]
@@ -129,23 +128,22 @@ class Notifier:
 
     async def poll(self, kh: int) -> None:
         """Wakes who polls `kh`, a POLL's handle that asked for it."""
-        await self._send(NotifyPoll.code, fuse_notify_poll_wakeup_out(kh).pack())
+        await self._send(NotifyPoll(fuse_notify_poll_wakeup_out(kh)))
 
     async def resend(self) -> None:
         """Has every request in flight read again, under a new unique with bit 63 set (7.40)."""
         self._need(InitFlags.FUSE_HAS_RESEND)
-        await self._send(NotifyResend.code)
+        await self._send(NotifyResend())
 
     async def inc_epoch(self) -> None:
         """Makes the kernel look up every name again on its next use (7.44)."""
         self._need_minor(NotifyIncEpoch)
-        await self._send(NotifyIncEpoch.code)
+        await self._send(NotifyIncEpoch())
 
     async def prune(self, nodeids: list[int]) -> None:
         """Asks the kernel to forget inodes that nobody uses (7.45)."""
         self._need_minor(NotifyPrune)
-        body = b"".join(nodeid.to_bytes(8, sys.byteorder) for nodeid in nodeids)
-        await self._send(NotifyPrune.code, fuse_notify_prune_out(len(nodeids)).pack(), body)
+        await self._send(NotifyPrune(fuse_notify_prune_out(len(nodeids)), nodeids))
 
     def _need(self, flag: InitFlags) -> None:
         if not self._negotiated().flags & flag:
@@ -156,15 +154,14 @@ class Notifier:
         if minor < since:
             raise LocalProtocolError(f"{kind.__name__} came with 7.{since}; this connection speaks 7.{minor}")
 
-    async def _inval(self, code: int, *parts: Bytes) -> bool:
+    async def _inval(self, message: Notification) -> bool:
         try:
-            await self._send(code, *parts)
+            await self._send(message)
         except FileNotFoundError:
             return False
         return True
 
-    async def _send(self, code: int, *parts: Bytes) -> None:
-        self._negotiated()
-        header = pack_header(HEADER_SIZE + sum(map(len, parts)), code, 0)
+    async def _send(self, message: Notification) -> None:
+        parts = [encode_notification(message, self._negotiated().minor)]
         # Abandoned on cancellation: the write ends when the kernel has its answers, or the connection is over.
-        await trio.to_thread.run_sync(self._channel.send, [header, *parts], limiter=self._one, abandon_on_cancel=True)
+        await trio.to_thread.run_sync(self._channel.send, parts, limiter=self._one, abandon_on_cancel=True)

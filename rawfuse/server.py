@@ -23,10 +23,11 @@ from rawfuse.errors import LocalProtocolError, RemoteProtocolError
 from rawfuse.filesystem import Filesystem
 from rawfuse.notifier import Notifier
 from rawfuse.session.negotiation import Negotiated, Preferences
-from rawfuse.session.replies import MAX_ERRNO, Reply
+from rawfuse.session.replies import Reply
 from rawfuse.session.server_session import ServerSession
 from rawfuse.wire import BatchForget, Forget, Interrupt, NotifyReply, Request
 from rawfuse.wire.opcodes import OPERATIONS
+from rawfuse.wire.replies import MAX_ERRNO
 
 __all__ = ["Server"]
 
@@ -163,6 +164,8 @@ class Server:
                 continue
             if request is None:
                 self._session_spoke()
+                if self.session.refused is not None:
+                    return False
                 continue
             try:
                 value = (handlers.get(request.opcode) or _absent)(request)

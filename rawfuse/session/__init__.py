@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rawfuse.session.kernel_session import KernelSession
 from rawfuse.session.negotiation import (
     DEFAULT_WANTS,
     KernelTooOld,
@@ -15,6 +16,7 @@ from rawfuse.session.server_session import ServerSession
 __all__ = [
     "DEFAULT_WANTS",
     "Answer",
+    "KernelSession",
     "KernelTooOld",
     "Negotiated",
     "Preferences",

@@ -7,9 +7,10 @@ from struct import Struct
 from typing import Final, TypeAlias
 
 from rawfuse.errors import LocalProtocolError
-from rawfuse.wire import STRUCTS
+from rawfuse.wire import Read, ReadDir, ReadDirPlus
 from rawfuse.wire.base import Request, WireStruct
-from rawfuse.wire.opcodes import BY_OPCODE, OPERATIONS
+from rawfuse.wire.opcodes import OPERATIONS
+from rawfuse.wire.replies import MAX_ERRNO, check_reply_size, fixed_reply_size
 
 __all__ = ["Answer", "Part", "Reply", "error_message", "pack_header", "reply_parts"]
 
@@ -29,50 +30,22 @@ _JOINED: Final = 4096
 pack_header = Struct("=IiQ").pack
 """(length with the header's 16 bytes, 0 or a negative errno, unique) -> fuse_out_header."""
 
-MAX_ERRNO: Final = 511
-"""The kernel refuses errors from 512 on, which it uses itself (measured on Linux 6.18)."""
-
-
-def _size_of(structs: Sequence[str]) -> int:
-    return sum(STRUCTS[name].SIZE for name in structs)
-
+_MINOR: Final = 45
+_MOST_PARTS: Final = 1000  # IOV_MAX is 1024
 
 _EXACT: Final[dict[int, int]] = {
-    op.opcode: _size_of(op.reply.structs) for op in OPERATIONS if op.reply.kind in ("fixed", "empty", "optional")
+    op.opcode: size for op in OPERATIONS if (size := fixed_reply_size(op.opcode, _MINOR)) is not None
 }
+_UP_TO_SIZE: Final = frozenset((Read.opcode, ReadDir.opcode, ReadDirPlus.opcode))
 
 
-def largest_reply(request: Request) -> tuple[int, int]:
-    """The least and the most bytes that may follow the header in a successful reply to `request`."""
-    exact = _EXACT.get(request.opcode)
-    if exact is not None:
-        return exact, exact
-    operation = BY_OPCODE.get(request.opcode)
-    if operation is None or operation.reply.kind == "none":
-        raise LocalProtocolError(f"{type(request).__name__} {request.unique} takes no reply")
-    reply = operation.reply
-    most = reply.limit if isinstance(reply.limit, int) else _asked(request, reply.limit)
-    if reply.kind == "xattr" and most == 0:
-        return _size_of(reply.structs), _size_of(reply.structs)
-    if reply.kind == "prefix":
-        return 8, _size_of(reply.structs)
-    if reply.kind == "head":
-        return _size_of(reply.structs), _size_of(reply.structs) + most
-    return 0, most
-
-
-def _asked(request: Request, field: str) -> int:
-    size = getattr(getattr(request, "arg", None), field, 0)
-    return size if isinstance(size, int) else 0
-
-
-def _misfit(request: Request, size: int) -> LocalProtocolError:
-    least, most = largest_reply(request)
-    allowed = f"{most}" if least == most else f"{least} to {most}"
-    return LocalProtocolError(
-        f"the reply to {type(request).__name__} {request.unique} (node {request.nodeid}) has {size} bytes, "
-        f"the kernel takes {allowed}"
-    )
+def _check(request: Request, size: int) -> None:
+    """Raises LocalProtocolError when `size` bytes cannot answer `request`. Minors below 9 are not spoken here."""
+    opcode = request.opcode
+    exact = _EXACT.get(opcode)
+    if size == exact or (opcode in _UP_TO_SIZE and size <= request.arg.size):  # type: ignore[attr-defined]
+        return
+    check_reply_size(request, size, _MINOR)
 
 
 def reply_parts(request: Request, value: Answer) -> list[Bytes]:
@@ -83,22 +56,14 @@ def reply_parts(request: Request, value: Answer) -> list[Bytes]:
     """
     if isinstance(value, bytes):  # the hot case
         size = len(value)
-        exact = _EXACT.get(request.opcode)
-        if exact is None:
-            least, most = largest_reply(request)
-            if not least <= size <= most:
-                raise _misfit(request, size)
-        elif size != exact:
-            raise _misfit(request, size)
+        _check(request, size)
         header = pack_header(HEADER_SIZE + size, 0, request.unique)
         return [header + value] if size <= _JOINED else [header, value]
     parts = _parts(request, value)
     size = sum(map(len, parts))
-    least, most = largest_reply(request)
-    if not least <= size <= most:
-        raise _misfit(request, size)
+    _check(request, size)
     parts.insert(0, pack_header(HEADER_SIZE + size, 0, request.unique))
-    return [b"".join(parts)] if size <= _JOINED else parts
+    return [b"".join(parts)] if size <= _JOINED or len(parts) > _MOST_PARTS else parts
 
 
 def _parts(request: Request, value: Answer) -> list[Bytes]:
