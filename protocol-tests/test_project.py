@@ -82,12 +82,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_packages_and_no_tests(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
-    expected = {
-        f"{installed_as}/{path.relative_to(TOP / top)}"
-        for top, installed_as in IMPORT_NAMES.items()
-        for path in (TOP / top).rglob("*")
-        if path.is_file() and not {"tests", "__pycache__"} & set(path.relative_to(TOP / top).parts)
-    }
+    expected = set()
+    for top, installed_as in IMPORT_NAMES.items():
+        for path in (TOP / top).rglob("*"):
+            inside = path.relative_to(TOP / top)
+            if path.is_file() and not any(part in ("tests", "__pycache__") or part[0] == "." for part in inside.parts):
+                expected.add(f"{installed_as}/{inside}")
     assert found == expected
     assert {f"{name}/py.typed" for name in IMPORT_NAMES.values()} <= found
 
