@@ -209,19 +209,25 @@ class Replay:
         numbers = [number for number in log_numbers(self._root) if number >= self._first]
         if not numbers or numbers[0] != self._first:
             raise LogDamaged(os.path.join(self._root, _name(self._first)), "the commit names it and it is not there")
+        # A log without a record holds nothing that was acknowledged, and no other log points to it.
         readers = [_Reader(os.path.join(self._root, _name(number)), number) for number in numbers]
         readers = [reader for reader in readers if reader.before is not None]
-        following = [reader.before for reader in readers[1:]]
-        if not readers:
-            return
-        for reader, expected in zip(readers, [*following, None], strict=True):
-            yield from self._records(reader, expected)
+        for place, reader in enumerate(readers):
+            self._check_order(readers[place - 1] if place else None, reader)
+        for place, reader in enumerate(readers, 1):
+            after = readers[place] if place < len(readers) else None
+            yield from self._records(reader, after.before if after is not None else None)
+
+    def _check_order(self, before: _Reader | None, reader: _Reader) -> None:
+        said = reader.before.seq if reader.before is not None else 0
+        found = before.seq if before is not None else 0
+        if said >= self._first and said != found:
+            raise LogDamaged(reader.path, f"it follows log {said}, which is missing or empty")
 
     def _records(self, reader: _Reader, expected: LogEnd | None) -> Iterator[bytes]:
-        if expected == _NOTHING:
-            expected = None
+        # What follows a log says how many of its records count, unless it was not told of it.
         if expected is not None and expected.seq != reader.seq:
-            raise LogDamaged(reader.path, f"the log behind it follows log {expected.seq}")
+            expected = None
         for place, (payload, checksum) in enumerate(reader.records()):
             if expected is not None and place == expected.records:
                 break
