@@ -30,7 +30,7 @@ from mfs.log import Log, Replay, drop_logs, log_numbers
 from mfs.meta.btree import BTree
 from mfs.meta.node import MalformedNode
 from mfs.repo import Repo, RepoDamaged
-from mfs.tree.node import Directory
+from mfs.tree.node import Directory, File
 from mfs.tree.record import FIRST_INO, ROOT_INO, DamagedRecord
 from mfs.tree.tree import Tree
 from mfs.unixfs.layout import leaf_wrapping
@@ -95,6 +95,7 @@ class Volume:
                 for one in logs:
                     replay(tree, one, store.segments.restore)
                 log = Log(repo.log, logs.seq + 1, after=logs.end)
+            _give_back(store, tree)
             journal = Journal(tree, store.segments, log, lambda seq, after: Log(repo.log, seq, after=after))
             return cls(repo, store, tree, medium, journal, head or Commit.first(tree.clock(), log.seq))
         except BaseException:
@@ -110,6 +111,11 @@ class Volume:
     def head(self) -> Commit:
         """The newest commit that is durable."""
         return self._committer.head
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything done so far is in :attr:`head`."""
+        return self._committer.settled
 
     async def run(self) -> None:
         """Hash what is written and commit it from time to time, for ever."""
@@ -134,3 +140,17 @@ class Volume:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _give_back(store: EmbeddedStore, tree: Tree) -> None:
+    """Give back what lies behind the last byte that a commit or the log points to: nobody knows it any more."""
+    ends = store.segment_ends()
+    live: dict[int, list[tuple[int, int]]] = {}
+    for node in tree.dirty.values():
+        if isinstance(node, File):
+            for leaf in node.content.leaves.values():
+                for number, offset, length in leaf.pieces or ():
+                    live.setdefault(number, []).append((offset, offset + length))
+    for number in list(store.segments.numbers()):
+        for first, last in store.segments.garbage(number, live.get(number, ()), ends.get(number, 0)):
+            store.segments.punch(number, first, last - first)

@@ -87,6 +87,11 @@ class Committer:
             isinstance(node, File) and len(node.content.leaves) > MANY_LEAVES for node in self._tree.dirty.values()
         )
 
+    @property
+    def settled(self) -> bool:
+        """Whether everything done so far is in :attr:`head`."""
+        return not self._tree.dirty and not self._lock.locked()
+
     async def commit(self) -> Commit:
         """Make everything done so far part of a durable commit, and say which.
 
@@ -148,5 +153,7 @@ class Committer:
             node.cid, node.tsize = link.cid, link.tsize
             if isinstance(node, File) and taken is not None and taken.content is not None:
                 node.content.end_commit(taken.content, link.cid, link.tsize)
+                if ino not in self._tree.dirty:
+                    node.carried = False
             elif isinstance(node, Directory):
                 node.stats = built.stats[ino]

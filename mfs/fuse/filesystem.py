@@ -199,11 +199,15 @@ class MFS(Filesystem):
 
     def getxattr(self, request: wire.GetXAttr) -> Reply:
         if request.name != XATTR_CID:
-            raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
+            # Without FUSE_POSIX_ACL the kernel asks for them as for any attribute, and ENODATA would promise support.
+            code = errno.EOPNOTSUPP if request.name.startswith(b"system.posix_acl_") else errno.ENODATA
+            raise OSError(code, os.strerror(code))
         node = self._tree.node(request.nodeid)
         if isinstance(node, File) and node.content.clean and node.content.base is not None:
             return _sized(cid_str(node.content.base).encode(), request.arg.size)
-        if isinstance(node, Symlink | Directory) and node.cid is not None and not self._tree.dirty:
+        if node.cid is not None and (
+            isinstance(node, Symlink) or (isinstance(node, Directory) and self._volume.settled)
+        ):
             return _sized(cid_str(node.cid).encode(), request.arg.size)
         return self._committed_cid(node, request.arg.size)
 

@@ -11,7 +11,8 @@ the log from before that point and the one from after it count; see :meth:`Journ
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 
 import trio
 
@@ -94,7 +95,7 @@ class Journal:
         self._next: _Round | None = None
         self._inlined: dict[int, list[tuple[int, int]]] = {}
         self._logs: list[Log] = [log]
-        self._pieces: list[list[Piece]] = [[]]
+        self._pieces: list[set[Piece]] = [set()]
         self._committing: tuple[dict[int, Node], dict[tuple[int, bytes], None]] | None = None
 
     @property
@@ -143,7 +144,11 @@ class Journal:
             current.error = error
         else:
             for number, first, last in taken.ranges:
-                self._inlined.setdefault(number, []).append((first, last))
+                held = self._inlined.setdefault(number, [])
+                if held and held[-1][1] == first:
+                    held[-1] = (held[-1][0], last)
+                else:
+                    held.append((first, last))
             for file, _ in taken.contents:
                 file.carried = False
         current.done = True
@@ -171,7 +176,7 @@ class Journal:
                 taken.contents.append((file, unlogged))
                 parts.append(pack_item(self._content(file, unlogged, pieces)))
                 file.content.logged()
-        self._pieces[-1] += pieces
+        self._pieces[-1].update(pieces)
         return self._place(taken, pieces, parts)
 
     def _content(self, file: File, unlogged: Unlogged, pieces: list[Piece]) -> ContentItem:
@@ -229,7 +234,7 @@ class Journal:
         """
         if log is not None:
             self._logs.append(log)
-            self._pieces.append([])
+            self._pieces.append(set())
         self._committing = (self.tree.unlogged, self.tree.unlogged_names)
         self.tree.unlogged, self.tree.unlogged_names = {}, {}
         return self.sequence
@@ -265,10 +270,12 @@ class Journal:
             log.close()
 
 
-def _without(wanted: list[tuple[int, int]], held: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The parts of the ranges `wanted` that are in none of the ranges `held`."""
+def _without(wanted: list[tuple[int, int]], held: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The parts of the ranges `wanted` that are in none of the ranges `held`, which rise (bytes are appended)."""
     left = _merged(wanted)
-    for start, stop in held:
+    for start, stop in held[bisect_right(held, left[0][0], key=lambda one: one[1]) :]:
+        if start >= left[-1][1]:
+            break
         parts = []
         for first, last in left:
             if stop <= first or last <= start:

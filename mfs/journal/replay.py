@@ -113,6 +113,10 @@ def _content(tree: Tree, item: ContentItem) -> None:
 def _gone(tree: Tree, ino: int) -> None:
     node = _known(tree, ino)
     if node is not None:
+        if isinstance(node, Directory):
+            # It was empty when it went; names of the commit are still in the metadata map.
+            for name in tree.names(node):
+                node.changed[name] = None
         node.nlink = 0
         node.references = ()
         tree.touched(node)

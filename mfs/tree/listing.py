@@ -29,11 +29,11 @@ class Listed(NamedTuple):
 class Listing:
     """An open directory.  :meth:`after` gives what follows an offset; offset 0 begins anew."""
 
-    __slots__ = ("_directory", "_listed", "_more", "_start", "_tree")
+    __slots__ = ("_ino", "_listed", "_more", "_start", "_tree")
 
     def __init__(self, tree: Tree, directory: Directory) -> None:
         self._tree = tree
-        self._directory = directory
+        self._ino = directory.ino
         self._listed: list[Listed] = []
         self._start = -1
         self._more = False
@@ -50,7 +50,7 @@ class Listing:
 
     def _look(self, offset: int) -> None:
         """Take down the names behind `offset`: all of them, or a window where they are not all in memory."""
-        directory = self._directory
+        directory = self._tree.directory(self._ino)
         self._start = offset
         self._more = False
         found = {}

@@ -125,7 +125,7 @@ def unpack_inode(value: bytes) -> Inode:
     Raises :class:`DamagedRecord`.
     """
     try:
-        attributes = _ATTRIBUTES.unpack_from(value)
+        mode, uid, gid, rdev, nlink, atime, mtime, ctime, btime = _ATTRIBUTES.unpack_from(value)
         at = _ATTRIBUTES.size
         size, tsize, entries, links, link_bytes, length = _CONTENT.unpack_from(value, at)
         at += _CONTENT.size
@@ -143,7 +143,24 @@ def unpack_inode(value: bytes) -> Inode:
         raise DamagedRecord(f"an inode of {len(value)} bytes ends too early: {error}") from None
     if at > len(value):
         raise DamagedRecord(f"an inode of {len(value)} bytes names a field that ends at {at}")
-    return Inode(*attributes, size, tsize, entries, DirStats(links, link_bytes), cid, tuple(references), value[at:])
+    return Inode(
+        mode,
+        uid,
+        gid,
+        rdev,
+        nlink,
+        atime,
+        mtime,
+        ctime,
+        btime,
+        size,
+        tsize,
+        entries,
+        DirStats(links, link_bytes),
+        cid,
+        tuple(references),
+        value[at:],
+    )
 
 
 def pack_entries(entries: dict[bytes, Entry]) -> bytes | None:

@@ -127,6 +127,12 @@ class Tree:
             node = found
         return node
 
+    def names(self, directory: Directory) -> list[bytes]:
+        """All names in `directory`, in no order.  They are all in memory afterwards."""
+        if not directory.complete:
+            self._load_names(directory)
+        return [name for name, _ in directory.present()]
+
     def _load_names(self, directory: Directory) -> None:
         names = directory.names
         ino = directory.ino
