@@ -96,8 +96,11 @@ class Index:
             raise self._translated(error) from error
 
     def get(self, multihash: bytes) -> memoryview | None:
-        """The value under a multihash; valid until the next `renew`."""
-        return self._txn.get(multihash, None, self._blocks)
+        """The value under a multihash, never empty; valid until the next `renew`."""
+        value = self._txn.get(multihash, None, self._blocks)
+        if value is not None and not len(value):
+            raise IndexDamaged(self.path, f"the entry of the multihash {multihash.hex()} is empty")
+        return value
 
     def meta(self, name: bytes) -> bytes | None:
         """A small record."""
