@@ -303,11 +303,9 @@ class Content:
         self.base, self.base_size, self.base_tsize = base, taken.size, tsize
         self.base_leaves = min(-(-taken.size // self.medium.chunk), self.bound)
         self.recent = {}
-        leaves = self.leaves
-        if leaves == taken.leaves:
-            self.leaves = {}
-        else:
-            self.leaves = {i: leaf for i, leaf in leaves.items() if taken.leaves.get(i) is not leaf}
+        # A leaf behind the cut may be the very one that was taken, and the base no longer counts for it.
+        counts, was = self.base_leaves, taken.leaves
+        self.leaves = {i: leaf for i, leaf in self.leaves.items() if i >= counts or was.get(i) is not leaf}
         if self.size > taken.size:
             self._grow(self.size)
 
