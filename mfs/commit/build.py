@@ -106,7 +106,8 @@ class Builder:
         self._profile = medium.profile
         self._flush = flush
         self._pace = Pace()
-        self._built = Built()
+        self.built = Built()
+        """What it came to so far; after a failure, too."""
         self._inodes: dict[int, Inode] = {}
         self._relinked: dict[int, dict[bytes, int]] = {}
         """Directory to name to child: entries whose CID is, or may be, another one."""
@@ -116,7 +117,7 @@ class Builder:
         await self._files()
         await self._directories()
         await self._metadata()
-        return self._built
+        return self.built
 
     # -- files ----------------------------------------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ class Builder:
                 await self._breathe()
 
     def _link(self, ino: int, taken: Taken, link: Link) -> None:
-        self._built.links[ino] = link
+        self.built.links[ino] = link
         if link.cid != taken.cid:
             for parent, name in taken.references:
                 self._relinked.setdefault(parent, {})[name] = ino
@@ -151,7 +152,7 @@ class Builder:
         if not leaves and content.base is not None and size == content.base_size:
             if content.base_leaves == -(-size // profile.chunk_size):
                 return Link(content.base, size, content.base_tsize)
-        if count == 1:
+        if count == 1 and not (content.base_leaves and 0 not in leaves):
             return await self._leaf(leaves.get(0, _EMPTY), size)
         base_leaves = -(-content.base_size // profile.chunk_size)
         hashed: dict[int, Link] = {}
@@ -193,7 +194,7 @@ class Builder:
         if length > leaf.length:
             pieces = (*pieces, (0, 0, length - leaf.length))
         if self._store.put_leaf(link.cid, pieces, not self._profile.raw_leaves):
-            self._built.fresh.append(pieces)
+            self.built.fresh.append(pieces)
 
     def _zeros(self, length: int) -> Link:
         link, _ = zero_leaf(self._profile, length)
@@ -222,11 +223,11 @@ class Builder:
                 if self._pace.due:
                     await self._breathe()
                 for parent, name in self._references(ino):
-                    if self._built.links[ino].cid != self._committed(ino):
+                    if self.built.links[ino].cid != self._committed(ino):
                         self._relinked.setdefault(parent, {})[name] = ino
                         levels.setdefault(level - 1, set()).add(parent)
-        root = self._built.links.get(ROOT_INO)
-        self._built.root = root.cid if root is not None else self._committed(ROOT_INO)
+        root = self.built.links.get(ROOT_INO)
+        self.built.root = root.cid if root is not None else self._committed(ROOT_INO)
 
     def _depth(self, ino: int, depths: dict[int, int]) -> int:
         path = []
@@ -252,11 +253,11 @@ class Builder:
         cid, tsize, stats = await self._pace.run(
             update_directory(self._profile, root, changes, stats, self._store.get, self._store.put)
         )
-        self._built.links[ino] = Link(cid, 0, tsize)
-        self._built.stats[ino] = stats
+        self.built.links[ino] = Link(cid, 0, tsize)
+        self.built.stats[ino] = stats
 
     def _child(self, ino: int) -> Link | None:
-        link = self._built.links.get(ino)
+        link = self.built.links.get(ino)
         if link is not None:
             return link
         taken = self._point.nodes.get(ino)
@@ -290,7 +291,7 @@ class Builder:
         edits: list[tuple[bytes, bytes | None]] = []
         for ino, taken in self._point.nodes.items():
             edits.append((inode_key(ino), self._record(ino, taken)))
-        for ino in self._built.links:
+        for ino in self.built.links:
             if ino not in self._point.nodes:
                 edits.append((inode_key(ino), self._carried(ino)))
         edits += [(inode_key(node.ino), None) for node in self._point.gone]
@@ -299,22 +300,22 @@ class Builder:
         edits.sort()
         if self._pace.due:
             await self._breathe()
-        self._built.meta = await self._pace.run(self._meta.update(edits))
+        self.built.meta = await self._pace.run(self._meta.update(edits))
 
     def _record(self, ino: int, taken: Taken) -> bytes:
-        link = self._built.links.get(ino)
+        link = self.built.links.get(ino)
         cid, tsize = (link.cid, link.tsize) if link is not None else (taken.cid, taken.tsize)
-        stats = self._built.stats.get(ino, taken.stats)
+        stats = self.built.stats.get(ino, taken.stats)
         content = pack_content(taken.size, tsize, taken.entries, stats, cid)
         return taken.attributes + content + taken.tail
 
     def _carried(self, ino: int) -> bytes:
         """The record of a directory of which only the CID changed."""
-        old, link = self._inode(ino), self._built.links[ino]
+        old, link = self._inode(ino), self.built.links[ino]
         return b"".join(
             (
                 pack_attributes(*old[:9]),
-                pack_content(old.size, link.tsize, old.entries, self._built.stats[ino], link.cid),
+                pack_content(old.size, link.tsize, old.entries, self.built.stats[ino], link.cid),
                 pack_references(old.references, old.target),
             )
         )

@@ -10,7 +10,7 @@ import trio
 
 from mfs.commit.build import Builder, Built
 from mfs.commit.point import PointInTime
-from mfs.commit.reclaim import Reclaimer
+from mfs.commit.reclaim import Reclaimer, Window
 from mfs.commit.record import Commit
 from mfs.file.medium import StoreMedium
 from mfs.journal.journal import Journal
@@ -104,20 +104,17 @@ class Committer:
             return self.head
 
     async def _commit(self) -> None:
-        log = await self._journal.prepare()
-        async with self._journal.lock:
-            point = PointInTime(self._tree, self._journal.switch(log))
-            self._changed = trio.Event()
-            window = self._reclaimer.begin()
+        point, window = await self._point()
+        builder = Builder(point, self._tree.meta, self._medium, self._flush)
         try:
-            built = await Builder(point, self._tree.meta, self._medium, self._flush).run()
+            built = await builder.run()
             commit = self._sealed(point, built)
             record = commit.encode()
             await self._flush(record)
         except BaseException:
             point.put_back(self._tree)
             self._journal.failed()
-            self._reclaimer.failed(window)
+            self._reclaimer.failed(window, builder.built.fresh)
             self._changed.set()
             raise
         self._land(point, built)
@@ -126,6 +123,17 @@ class Committer:
         await trio.to_thread.run_sync(self._drop_logs, point.log)
         await self._reclaimer.reclaim(window, built.fresh)
         self._tree.trim()
+
+    async def _point(self) -> tuple[PointInTime, Window]:
+        while True:
+            log = await self._journal.prepare()
+            async with self._journal.lock:
+                if log is None and not self._journal.fresh:
+                    # A record came while we waited: played back onto this commit, it would undo part of it.
+                    continue
+                point = PointInTime(self._tree, self._journal.switch(log))
+                self._changed = trio.Event()
+                return point, self._reclaimer.begin()
 
     def _sealed(self, point: PointInTime, built: Built) -> Commit:
         previous = None

@@ -47,9 +47,12 @@ class Reclaimer:
         self._seen = tails
         return window
 
-    def failed(self, window: Window) -> None:
-        """The commit came to nothing: its window is looked at with the next one's."""
-        self._kept.append((window, []))
+    def failed(self, window: Window, fresh: list[Pieces]) -> None:
+        """The commit came to nothing: its window is looked at with the next one's.
+
+        The leaves it stored are stored still, so `fresh` counts: the next commit finds them there.
+        """
+        self._kept.append((window, fresh))
 
     async def reclaim(self, window: Window, fresh: list[Pieces]) -> None:
         """The commit is durable: give back what nobody needs."""

@@ -103,6 +103,11 @@ class Journal:
         """The number of the log that is written now."""
         return self._logs[-1].seq
 
+    @property
+    def fresh(self) -> bool:
+        """Whether the log that is written now has no record yet."""
+        return self._logs[-1].empty
+
     async def sync(self, node: Node) -> None:
         """Return when everything done to `node` so far can no longer be lost.  OSError: the disk did not take it."""
         if self._next is None:
