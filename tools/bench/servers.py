@@ -104,9 +104,17 @@ class Server:
         self.pids = serving(self.mount)
 
     def stop(self) -> None:
-        """Unmounts and waits until the server's process is gone. Raises Unavailable when it stays."""
+        """Unmounts and waits for the end of the process, which may have much to commit. Raises Unavailable."""
         if is_mounted(self.mount):
-            run(*(self._fill(self.recipe.stop) if self.recipe.stop else ("umount", str(self.mount))))
+            try:
+                run(*(self._fill(self.recipe.stop) if self.recipe.stop else ("umount", str(self.mount))))
+            except Unavailable:
+                if is_mounted(self.mount):  # else the server was leaving by itself, and was faster
+                    raise
+        self.wait()
+
+    def wait(self) -> None:
+        """Until the server's process is gone. Raises Unavailable when it stays."""
         deadline = monotonic() + STOP_SECONDS
         while self._alive():
             if monotonic() > deadline:

@@ -85,7 +85,7 @@ def test_an_unmount_ends_it_without_an_error(mounted: Server) -> None:
 def test_a_signal_unmounts(mounted: Server, number: signal.Signals) -> None:
     (pid,) = serving(mounted.mount)
     os.kill(pid, number)
-    mounted.stop()
+    mounted.wait()
     assert not is_mounted(mounted.mount)
     assert (mounted.home / "log").read_text() == ""
 
