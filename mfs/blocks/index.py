@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import lmdb
 
 from mfs.blocks.errors import IndexDamaged
+from mfs.disk import fsync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,6 +80,9 @@ class Index:
             self._txn: lmdb.Transaction[memoryview] = self._env.begin(buffers=True)
         except lmdb.Error as error:
             raise self._translated(error) from error
+        if not read_only:
+            # LMDB syncs its file, not the directory in which it may just have made it.
+            fsync_directory(self.path)
 
     def close(self) -> None:
         """Close the environment. Nothing else may be called afterwards."""

@@ -23,6 +23,7 @@ from mfs.blocks._syscalls import punch_hole, start_writeback
 from mfs.blocks.appender import Appender
 from mfs.blocks.errors import SegmentDamaged
 from mfs.blocks.segment_file import SegmentFile
+from mfs.blocks.shelf import Shelf
 from mfs.disk import write_all
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ PRIVATE_LIMIT = 1 << 40
 PAGE = 4096
 """Unit in which space is given back."""
 
-_PER_SHARD = 1000
 _MAX_NUMBER = 0xFFFF_FFFF
 _EVERYTHING = 1 << 64
 _ZEROS = memoryview(bytes(1 << 16))
@@ -71,7 +71,7 @@ class Segments:
         max_open: int = 256,
     ) -> None:
         self.directory = Path(directory)
-        self._root = os.fspath(self.directory)
+        self._shelf = Shelf(self.directory)
         self._read_only = read_only
         self._max_open = max_open
         self._lock = threading.Lock()
@@ -79,7 +79,7 @@ class Segments:
         # Segments with an appender, or with bytes that are not durable yet.
         self._active: dict[int, SegmentFile] = {}
         self._nowait = os.RWF_NOWAIT
-        self._next = max(minimum, self._highest() + 1)
+        self._next = max(minimum, self._shelf.highest() + 1)
         self.shared = Appender(self, SHARED_LIMIT, None if read_only else self._resume(resume))
 
     # Appending
@@ -95,7 +95,7 @@ class Segments:
         are made again, and what is appended later lies behind. Not durable until the segment is synced.
         """
         if self._read_only:
-            raise OSError(errno.EROFS, "the repository is open for reading only", self._root)
+            raise OSError(errno.EROFS, "the repository is open for reading only", self._shelf.root)
         file = self._active.get(number)
         if file is None:
             file = self._reopen(number)
@@ -116,8 +116,8 @@ class Segments:
         while True:
             number = self._next
             if number > _MAX_NUMBER:
-                raise SegmentDamaged(number, self._root, "segment numbers are used up")
-            path = self._path(number)
+                raise SegmentDamaged(number, self._shelf.root, "segment numbers are used up")
+            path = self._shelf.path(number)
             try:
                 fd = os.open(path, flags, 0o600)
             except FileNotFoundError:
@@ -275,30 +275,16 @@ class Segments:
 
     def numbers(self) -> Iterator[int]:
         """The numbers of all segments, in no particular order."""
-        with os.scandir(self._root) as shards:
-            for shard in shards:
-                if shard.name.isdecimal():
-                    yield from _numbers_in(shard.path)
+        return self._shelf.numbers()
 
     def size(self, number: int) -> int:
         """Length of a segment in bytes, holes included; 0 when there is none."""
         file = self._active.get(number)
-        if file is not None:
-            return file.written
-        try:
-            return os.stat(self._path(number)).st_size
-        except FileNotFoundError:
-            return 0
+        return file.written if file is not None else self._shelf.size(number)
 
     def stored_bytes(self) -> int:
         """Bytes of disk that all segments take (allocated blocks). Looks at every file."""
-        total = 0
-        for number in self.numbers():
-            try:
-                total += os.stat(self._path(number)).st_blocks * 512
-            except FileNotFoundError:
-                continue
-        return total
+        return self._shelf.stored_bytes()
 
     def garbage(self, number: int, live: Iterable[tuple[int, int]], start: int = 0) -> list[tuple[int, int]]:
         """What lies between `start` and the end of the segment and is in none of the `live` ranges.
@@ -350,7 +336,7 @@ class Segments:
             self._files.pop(number, None)
             self._active.pop(number, None)
         try:
-            os.unlink(self._path(number))
+            os.unlink(self._shelf.path(number))
         except FileNotFoundError:
             return
 
@@ -363,14 +349,11 @@ class Segments:
 
     # Files
 
-    def _path(self, number: int) -> str:
-        return f"{self._root}/{number // _PER_SHARD:07d}/{number:010d}"
-
     def _open(self, number: int) -> SegmentFile:
         with self._lock:
             file = self._files.get(number) or self._active.get(number)
             if file is None:
-                path = self._path(number)
+                path = self._shelf.path(number)
                 try:
                     fd = os.open(path, (os.O_RDONLY if self._read_only else os.O_RDWR) | os.O_CLOEXEC)
                 except FileNotFoundError:
@@ -391,7 +374,7 @@ class Segments:
             del self._files[number]
 
     def _resume(self, number: int) -> SegmentFile | None:
-        if not os.path.exists(self._path(number)):
+        if not os.path.exists(self._shelf.path(number)):
             return None
         file = self._active[number] = self._reopen(number)
         # The next page, so that a torn write of it cannot harm bytes that were durable.
@@ -400,22 +383,7 @@ class Segments:
 
     def _reopen(self, number: int) -> SegmentFile:
         # What an earlier process left, maybe nothing: a crash may have come before its directory entry was durable.
-        path = self._path(number)
+        path = self._shelf.path(number)
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         return SegmentFile(number, path, fd, os.fstat(fd).st_size, entry_synced=False, sealed=False)
-
-    def _highest(self) -> int:
-        shards = sorted((name for name in os.listdir(self._root) if name.isdecimal()), key=int, reverse=True)
-        for shard in shards:
-            numbers = list(_numbers_in(os.path.join(self._root, shard)))
-            if numbers:
-                return max(numbers)
-        return 0
-
-
-def _numbers_in(shard: str) -> Iterator[int]:
-    with os.scandir(shard) as entries:
-        for entry in entries:
-            if entry.name.isdecimal():
-                yield int(entry.name)
