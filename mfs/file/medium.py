@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 
@@ -16,6 +17,8 @@ from mfs.unixfs.layout import zero_subtrees
 from mfs.unixfs.nodes import NodeCache
 from mfs.unixfs.profile import Profile
 from mfs.unixfs.reader import file_size, leaves
+
+logger = logging.getLogger("mfs")
 
 _HASHED_AT_ONCE = 8
 """Leaves hashed by one visit to the worker thread."""
@@ -79,7 +82,11 @@ class StoreMedium:
         for leaf in batch:
             # A leaf nobody holds any more was overwritten or cut off: it costs no hash.
             if leaf.link is None:
-                hash_leaf(self.store.segments, self.profile, leaf, leaf.length)
+                try:
+                    hash_leaf(self.store.segments, self.profile, leaf, leaf.length)
+                except OSError as error:
+                    # Its bytes may have been given back meanwhile; if not, the commit will say what is wrong with them.
+                    logger.debug("a leaf could not be hashed ahead: %s", error)
 
     def _leaf_size(self, cid: CID) -> int | None:
         pieces = self.store.leaf_pieces(cid)
