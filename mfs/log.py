@@ -209,6 +209,9 @@ class Replay:
         numbers = [number for number in log_numbers(self._root) if number >= self._first]
         if not numbers or numbers[0] != self._first:
             raise LogDamaged(os.path.join(self._root, _name(self._first)), "the commit names it and it is not there")
+        for number in numbers:
+            # What is read may be in memory alone, of a writer that was killed; what follows will build on it.
+            _sync(os.path.join(self._root, _name(number)))
         # A log without a record holds nothing that was acknowledged, and no other log points to it.
         readers = [_Reader(os.path.join(self._root, _name(number)), number) for number in numbers]
         readers = [reader for reader in readers if reader.before is not None]
@@ -287,6 +290,14 @@ class _Reader:
 def replay(directory: str | os.PathLike[str], first: int) -> Replay:
     """What the logs from number `first` on say, in order: see `Replay`."""
     return Replay(directory, first)
+
+
+def _sync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
 
 
 def log_numbers(directory: str | os.PathLike[str]) -> list[int]:
