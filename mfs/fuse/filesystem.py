@@ -68,7 +68,7 @@ class MFS(Filesystem):
         self._read_only = read_only
         self._listings: dict[int, Listing] = {}
         self._next_handle = 1
-        self._appenders: dict[int, File] = {}
+        self._appenders: dict[Appender, File] = {}
         self._buffer = memoryview(bytearray(_MAX_READ))
 
     def forget(self, nodeid: int, nlookup: int) -> None:
@@ -294,12 +294,13 @@ class MFS(Filesystem):
         if isinstance(appender, Appender):
             return appender
         if len(self._appenders) >= _APPENDERS:
-            oldest = self._appenders.pop(next(iter(self._appenders)))
-            if isinstance(oldest.appender, Appender):
-                oldest.appender.close()
-            oldest.appender = None
+            oldest = next(iter(self._appenders))
+            file_of_it = self._appenders.pop(oldest)
+            oldest.close()
+            if file_of_it.appender is oldest:
+                file_of_it.appender = None
         appender = file.appender = self._segments.appender()
-        self._appenders[file.ino] = file
+        self._appenders[appender] = file
         return appender
 
     def copy_file_range(self, request: wire.CopyFileRange) -> Reply:
