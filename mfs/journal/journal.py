@@ -93,7 +93,8 @@ class Journal:
         self._segments = segments
         self._start_log = start_log
         self._next: _Round | None = None
-        self._inlined: dict[int, list[tuple[int, int]]] = {}
+        self._inlined: list[dict[int, list[tuple[int, int]]]] = [{}]
+        """For each log: by segment, the bytes that are in its records."""
         self._logs: list[Log] = [log]
         self._pieces: list[set[Piece]] = [set()]
         self._committing: tuple[dict[int, Node], dict[tuple[int, bytes], None]] | None = None
@@ -144,12 +145,15 @@ class Journal:
                 parts.insert(0, pack_item(NextItem(tree.next_ino)))
             if parts or segments:
                 await trio.to_thread.run_sync(self._persist, self._logs[-1], segments, b"".join(parts))
-        except OSError as error:
+        except BaseException as error:
             taken.put_back(tree)
-            current.error = error
+            current.error = error if isinstance(error, OSError) else OSError(errno.EIO, f"not logged: {error}")
+            if not isinstance(error, OSError):
+                current.done = True
+                raise
         else:
             for number, first, last in taken.ranges:
-                held = self._inlined.setdefault(number, [])
+                held = self._inlined[-1].setdefault(number, [])
                 if held and held[-1][1] == first:
                     held[-1] = (held[-1][0], last)
                 else:
@@ -214,7 +218,10 @@ class Journal:
                 missing.setdefault(number, []).append((first, offset + length))
         ranges = []
         for number, wanted in missing.items():
-            ranges += [(number, first, last) for first, last in _without(wanted, self._inlined.get(number, ()))]
+            left = wanted
+            for inlined in self._inlined:
+                left = _without(left, inlined.get(number, ()))
+            ranges += [(number, first, last) for first, last in left]
         if sum(last - first for _, first, last in ranges) > INLINE_MAX:
             return {number for number, _, _ in ranges}
         for number, first, last in ranges:
@@ -240,6 +247,7 @@ class Journal:
         if log is not None:
             self._logs.append(log)
             self._pieces.append(set())
+            self._inlined.append({})
         self._committing = (self.tree.unlogged, self.tree.unlogged_names)
         self.tree.unlogged, self.tree.unlogged_names = {}, {}
         return self.sequence
@@ -250,11 +258,7 @@ class Journal:
         while self._logs[0].seq < sequence:
             self._logs.pop(0).close()
             self._pieces.pop(0)
-        for number in list(self._inlined):
-            synced = self._segments.synced(number)
-            self._inlined[number] = [held for held in self._inlined[number] if held[1] > synced]
-            if not self._inlined[number]:
-                del self._inlined[number]
+            self._inlined.pop(0)
 
     def failed(self) -> None:
         """The commit came to nothing: what it would have covered is to be logged still."""
@@ -278,6 +282,8 @@ class Journal:
 def _without(wanted: list[tuple[int, int]], held: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """The parts of the ranges `wanted` that are in none of the ranges `held`, which rise (bytes are appended)."""
     left = _merged(wanted)
+    if not left:
+        return left
     for start, stop in held[bisect_right(held, left[0][0], key=lambda one: one[1]) :]:
         if start >= left[-1][1]:
             break
