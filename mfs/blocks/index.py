@@ -144,10 +144,11 @@ class Index:
     # Writing
 
     def write(self, blocks: Changes, meta: Changes, ends: Mapping[int, int]) -> None:
-        """Make changes durable: block entries (None deletes) in as many transactions as it takes, then the
-        rest with the last of them.
+        """Make changes durable: block entries (None deletes) in as many transactions as it takes, `ends` with the
+        first of them, `meta` with the last.
 
-        So `meta` is never there without `blocks`; after an error some of `blocks` may be there without it.
+        So `meta` is never there without `blocks`, and no entry of `blocks` without the end that keeps its bytes from
+        being given back; after an error or a crash some of `blocks` may be there without `meta`.
 
         Raises:
             OSError: ENOSPC, EIO, ... from the disk. Unless LMDB says that it needs to be opened again (EIO with its
@@ -161,10 +162,12 @@ class Index:
         try:
             while not last:
                 with self._env.begin(write=True) as txn:
+                    if not position:
+                        self._write_ends(txn, ends)
                     position = self._write_some(txn, blocks, keys, position)
                     last = position == len(keys)
                     if last:
-                        self._write_rest(txn, meta, ends)
+                        self._write_meta(txn, meta)
         except lmdb.Error as error:
             raise self._translated(error) from error
 
@@ -183,12 +186,14 @@ class Index:
                 position += 1
         return position
 
-    def _write_rest(self, txn: lmdb.Transaction[bytes], meta: Changes, ends: Mapping[int, int]) -> None:
+    def _write_ends(self, txn: lmdb.Transaction[bytes], ends: Mapping[int, int]) -> None:
         for number, end in ends.items():
             key = _NUMBER.pack(number)
             old = txn.get(key, None, self._segments)
             if old is None or _END.unpack(old)[0] < end:
                 txn.put(key, _END.pack(end), db=self._segments)
+
+    def _write_meta(self, txn: lmdb.Transaction[bytes], meta: Changes) -> None:
         for name, record in meta.items():
             if record is None:
                 txn.delete(name, db=self._meta)
