@@ -37,6 +37,7 @@ __all__ = [
     "RepoNewer",
     "RepoProfile",
     "default_path",
+    "holder_of",
 ]
 
 FORMAT = 1
@@ -286,6 +287,26 @@ def _take_lock(root: Path, *, read_only: bool) -> int:
             raise RepoLocked(root, pid) from None
         raise
     return fd
+
+
+def holder_of(path: str | os.PathLike[str]) -> int | None:
+    """The live process that holds the lock of the repository at `path`.
+
+    None where nobody does, where the process cannot be seen from here, or where there is no repository to be read.
+    """
+    try:
+        fd = os.open(Path(path) / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        # Held for a moment where it is free; /proc/locks alone would not do (overlayfs shows other numbers there).
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _holder(fd)
+    else:
+        return None
+    finally:
+        os.close(fd)
 
 
 def _holder(fd: int) -> int | None:

@@ -1,0 +1,102 @@
+"""`mfs mount DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import stat
+
+from mfs.cli.mounts import described, is_beneath, mount_at
+from mfs.cli.problem import Problem, explained
+from mfs.cli.server import Service, serve_here
+from rawfuse.mount import clean_dead_mount
+
+__all__ = ["checked_places", "device_path", "mount"]
+
+
+def mount(arguments: argparse.Namespace) -> int:
+    """Mount, and return when the mount answers; with --foreground, when it is gone."""
+    repo, mountpoint = checked_places(arguments.repo, arguments.directory)
+    service = Service(
+        repo,
+        mountpoint,
+        profile=arguments.profile,
+        read_only=arguments.read_only,
+        allow_other=arguments.allow_other,
+        device=device_path(arguments.device),
+    )
+    if arguments.foreground:
+        return _serve_in_foreground(service)
+    from mfs.cli.background import start_server
+
+    start_server(service)
+    return 0
+
+
+def _serve_in_foreground(service: Service) -> int:
+    try:
+        serve_here(service, lambda: None, background=False)
+    except Exception as error:
+        problem = explained(error)
+        if problem is None:
+            raise
+        raise problem from error
+    return 0
+
+
+def device_path(given: str | None) -> str | None:
+    """The device that was asked for, absolute: a server in the background works elsewhere."""
+    name = given or os.environ.get("RAWFUSE_DEVICE")
+    return os.path.abspath(name) if name else None
+
+
+def checked_places(repo: str, directory: str) -> tuple[str, str]:
+    """The repository and the mount point as absolute paths without symbolic links.
+
+    A dead mount on the mount point is cleared away. Raises Problem where nothing can be mounted there, or where the
+    repository and the mount point would lie in each other.
+    """
+    mountpoint = _free_directory(directory)
+    real_repo = os.path.realpath(repo)
+    if is_beneath(real_repo, mountpoint):
+        raise Problem(
+            f"the repository {real_repo} lies beneath its own mount point {mountpoint}, which would hide it",
+            "Mount on another directory, or name another repository with --repo.",
+        )
+    if is_beneath(mountpoint, real_repo):
+        raise Problem(
+            f"the mount point {mountpoint} lies inside the repository {real_repo}", "Mount on another directory."
+        )
+    return real_repo, mountpoint
+
+
+def _free_directory(directory: str) -> str:
+    # Not realpath of the whole: its last component may be a mount that is dead, and nothing can be asked of that.
+    head, tail = os.path.split(os.path.abspath(directory))
+    path = os.path.join(os.path.realpath(head), tail) if tail else os.path.realpath(head)
+    try:
+        clean_dead_mount(path)
+        mode = os.stat(path).st_mode
+        path = os.path.realpath(path)
+    except OSError as error:
+        raise _unusable(directory, error) from error
+    if not stat.S_ISDIR(mode):
+        raise Problem(f"{directory} is not a directory", "Mount on a directory.")
+    entry = mount_at(path)
+    if entry is not None:
+        raise Problem(
+            f"{directory} is busy: it is {described(entry)} already",
+            f"End that with mfs umount {directory}, or mount on another directory."
+            if entry.is_fuse
+            else "Mount on another directory.",
+        )
+    return path
+
+
+def _unusable(directory: str, error: OSError) -> Problem:
+    if error.errno == errno.ENOENT:
+        return Problem(f"{directory} does not exist", f"Make it first: mkdir -p {directory}")
+    if error.errno == errno.ENOTDIR:
+        return Problem(f"{directory} is not a directory", "Mount on a directory.")
+    return Problem(f"{directory}: {error.strerror}")

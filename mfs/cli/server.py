@@ -1,0 +1,85 @@
+"""The server: a process that opens a repository, mounts it and serves it until it is unmounted."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+__all__ = ["LOG", "Service", "serve_here"]
+
+LOG = "mfs.log"
+"""Name of the file in the repository to which a server in the background writes."""
+
+_LOG_SIZE = 4 << 20
+_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is to be served where. Paths are absolute, and without symbolic links where they name mounts."""
+
+    repo: str
+    mountpoint: str
+    profile: str | None = None
+    read_only: bool = False
+    allow_other: bool = False
+    device: str | None = None
+
+
+def serve_here(service: Service, ready: Callable[[], None], *, background: bool) -> None:
+    """Serve in this process; returns when the mount is gone and everything is committed.
+
+    `ready` is called once the mount answers. With `background` this process gives up its standard streams when the
+    repository is open: they become the repository's log.
+
+    Raises what `Volume.open`, `rawfuse.mount` and `serve` raise.
+    """
+    import trio
+
+    import rawfuse
+    from mfs.cli.mounts import SUBTYPE
+    from mfs.service import serve
+    from mfs.volume import Volume
+
+    def answering() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+        ready()
+
+    with Volume.open(service.repo, profile=service.profile) as volume:
+        _log_to(os.path.join(service.repo, LOG) if background else None)
+        # A signal between the mount and the task that takes signals would leave a dead mount behind.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        mounted = rawfuse.mount(
+            service.mountpoint,
+            fsname=service.repo,
+            subtype=SUBTYPE,
+            options=("suid", "dev") if os.geteuid() == 0 else (),
+            allow_other=service.allow_other,
+            read_only=service.read_only,
+            default_permissions=True,
+            device=service.device,
+        )
+        logging.getLogger("mfs").info("process %d serves %s on %s", os.getpid(), service.repo, service.mountpoint)
+        with mounted:
+            trio.run(partial(serve, volume, mounted, read_only=service.read_only, ready=answering))
+
+
+def _log_to(path: str | None) -> None:
+    """Standard output and error, and the log, go to this file (None: the log goes to standard error)."""
+    if path is not None:
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        if os.path.exists(path) and os.path.getsize(path) > _LOG_SIZE:
+            os.replace(path, f"{path}.old")
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

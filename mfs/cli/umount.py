@@ -1,0 +1,98 @@
+"""`mfs umount DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import select
+import sys
+import time
+
+from mfs.cli.holders import holders
+from mfs.cli.mounts import FSTYPE, described, mount_at
+from mfs.cli.problem import Problem
+from mfs.repo import holder_of
+from rawfuse.mount import MountEntry, UnmountError
+from rawfuse.mount import umount as unmount
+
+__all__ = ["umount"]
+
+_PATIENCE = 2.0
+"""Seconds after which we say what we are waiting for."""
+_MOST_HOLDERS = 5
+
+
+def umount(arguments: argparse.Namespace) -> int:
+    """Unmount, and return when the server has let go of the repository."""
+    path = _mountpoint(arguments.directory)
+    entry = mount_at(path)
+    if entry is None:
+        raise Problem(f"nothing is mounted on {arguments.directory}")
+    if entry.fstype != FSTYPE:
+        raise Problem(
+            f"{arguments.directory} is not a mount of mfs but {described(entry)}", f"See umount(8): umount {path}"
+        )
+    server = holder_of(entry.source)
+    try:
+        unmount(path)
+    except UnmountError as error:
+        if error.errno != errno.EBUSY:
+            raise Problem(str(error)) from error
+        if not arguments.lazy:
+            raise _busy(arguments.directory, entry) from error
+        unmount(path, lazy=True)
+        print(f"mfs umount: process {server} goes on serving {entry.source} until nobody uses it", file=sys.stderr)
+        return 0
+    if server is not None and not _is_elsewhere(entry):
+        _wait_for(server, entry.source)
+    return 0
+
+
+def _mountpoint(directory: str) -> str:
+    """`directory` as the mount table spells it. A dead mount is not asked anything, which lstat would do."""
+    head, tail = os.path.split(os.path.abspath(directory))
+    path = os.path.join(os.path.realpath(head), tail) if tail else os.path.realpath(head)
+    if mount_at(path) is None:
+        path = os.path.realpath(path)
+    return path
+
+
+def _busy(directory: str, entry: MountEntry) -> Problem:
+    found = []
+    for holder in holders(entry):
+        found.append(str(holder))
+        if len(found) == _MOST_HOLDERS:
+            found.append("and perhaps others")
+            break
+    if not found:
+        found.append("who uses it cannot be seen from here (another user's process, or a mount beneath it)")
+    return Problem(
+        f"{directory} is busy:", *found, f"End that, or take the mount away under it: mfs umount --lazy {directory}"
+    )
+
+
+def _is_elsewhere(entry: MountEntry) -> bool:
+    """Whether the same file system is mounted in another place too: then its server goes on."""
+    from rawfuse.mount import mount_entries
+
+    return any(other.device == entry.device for other in mount_entries())
+
+
+def _wait_for(server: int, repo: str) -> None:
+    """Wait until the process has ended. It commits first, which may take as long as hashing what was just written."""
+    try:
+        process = os.pidfd_open(server)
+    except ProcessLookupError:
+        return
+    try:
+        began = time.monotonic()
+        told = False
+        while not select.select([process], [], [], _PATIENCE)[0]:
+            if not told:
+                told = True
+                print(f"mfs umount: process {server} is still committing to {repo} ...", file=sys.stderr)
+        if told:
+            print(f"mfs umount: done after {time.monotonic() - began:.0f} s", file=sys.stderr)
+    finally:
+        os.close(process)
