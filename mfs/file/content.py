@@ -42,8 +42,8 @@ class Medium(Protocol):
     def leaf_pieces(self, leaf: Leaf) -> Pieces:
         """Where the bytes of a leaf lie that knows its CID alone."""
 
-    def filled(self, leaf: Leaf) -> None:
-        """`leaf` is full: it may be hashed while the file goes on."""
+    def filled(self, content: Content, index: int) -> None:
+        """Leaf `index` of `content` is full: it may be hashed while the file goes on."""
 
 
 class Unlogged:
@@ -284,7 +284,7 @@ class Content:
         self.leaves[index] = leaf
         self.unlogged.leaves.add(index)
         if start + length == self.medium.chunk:
-            self.medium.filled(leaf)
+            self.medium.filled(self, index)
 
     # -- committing -----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import trio
 
 from mfs.blocks.pieces import Piece, slice_pieces, total_length
 from mfs.blocks.store import EmbeddedStore
+from mfs.file.content import Content
 from mfs.file.hashing import hash_leaf
 from mfs.file.leaf import Leaf, Pieces
 from mfs.unixfs.cid import CID
@@ -38,7 +39,7 @@ class StoreMedium:
         self.profile = profile
         self.chunk = profile.chunk_size
         self.cache = NodeCache(store.get, _CACHED_LINKS, self._leaf_size)
-        self._full: deque[Leaf] = deque()
+        self._full: deque[tuple[Content, int, Leaf]] = deque()
         self._wake = trio.Event()
 
     def base_pieces(self, base: CID, start: int, stop: int) -> Pieces:
@@ -65,8 +66,8 @@ class StoreMedium:
             raise ValueError("a leaf without pieces and without a CID")
         return self._stored(leaf.link.cid)
 
-    def filled(self, leaf: Leaf) -> None:
-        self._full.append(leaf)
+    def filled(self, content: Content, index: int) -> None:
+        self._full.append((content, index, content.leaves[index]))
         self._wake.set()
 
     async def hash_full_leaves(self) -> None:
@@ -75,15 +76,24 @@ class StoreMedium:
             await self._wake.wait()
             self._wake = trio.Event()
             while self._full:
-                batch = [self._full.popleft() for _ in range(min(len(self._full), _HASHED_AT_ONCE))]
-                await trio.to_thread.run_sync(self._hash, batch)
+                batch: list[Leaf] = []
+                while self._full and len(batch) < _HASHED_AT_ONCE:
+                    content, index, leaf = self._full.popleft()
+                    # One that was overwritten or cut off since costs no hash.
+                    if content.leaves.get(index) is leaf:
+                        batch.append(leaf)
+                if batch:
+                    await trio.to_thread.run_sync(self._hash, batch)
 
     def _hash(self, batch: list[Leaf]) -> None:
+        segments = self.store.segments
         for leaf in batch:
-            # A leaf nobody holds any more was overwritten or cut off: it costs no hash.
+            for piece in leaf.pieces or ():
+                # So that an fsync, or a commit, at the end of a large file finds most of it written out.
+                segments.start_writeback(piece)
             if leaf.link is None:
                 try:
-                    hash_leaf(self.store.segments, self.profile, leaf, leaf.length)
+                    hash_leaf(segments, self.profile, leaf, leaf.length)
                 except OSError as error:
                     # Its bytes may have been given back meanwhile; if not, the commit will say what is wrong with them.
                     logger.debug("a leaf could not be hashed ahead: %s", error)

@@ -42,8 +42,8 @@ class Memory:
     def leaf_pieces(self, leaf: Leaf) -> Pieces:
         raise AssertionError("every leaf here has its pieces")
 
-    def filled(self, leaf: Leaf) -> None:
-        assert leaf.length == CHUNK
+    def filled(self, content: Content, index: int) -> None:
+        assert content.leaves[index].length == CHUNK
 
 
 def written(memory: Memory, snapshot: Snapshot) -> bytes:
