@@ -19,10 +19,11 @@ _CONNECTIONS = Path("/sys/fs/fuse/connections")
 def dead_mount(path: str | os.PathLike[str]) -> bool:
     """Whether `path` is a FUSE mount whose server is gone: every call on it says ENOTCONN.
 
-    It asks the file system, so it must not be asked of a mount that this very thread serves.
+    It asks the file system, so it must not be asked of a mount that this very thread serves. What is asked is STATFS:
+    attributes the kernel may still have from before the server died.
     """
     try:
-        os.stat(path)
+        os.statvfs(path)
     except OSError as error:
         if error.errno == errno.ENOTCONN:
             return True
