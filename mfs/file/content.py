@@ -49,21 +49,23 @@ class Medium(Protocol):
 class Unlogged:
     """What the log does not know yet of one file."""
 
-    __slots__ = ("cut", "leaves", "reset")
+    __slots__ = ("cut", "grown", "leaves", "reset")
 
     def __init__(self) -> None:
         self.reset = False
+        self.grown = False
         self.cut = NO_CUT
         self.leaves: set[int] = set()
 
     def __bool__(self) -> bool:
-        return self.reset or self.cut != NO_CUT or bool(self.leaves)
+        return self.reset or self.grown or self.cut != NO_CUT or bool(self.leaves)
 
     def absorb(self, later: Unlogged) -> None:
         """Take up what came `later`."""
         if later.reset:
             self.reset, self.cut, self.leaves = True, NO_CUT, set(later.leaves)
             return
+        self.grown |= later.grown
         self.cut = min(self.cut, later.cut)
         self.leaves |= later.leaves
 
@@ -258,7 +260,9 @@ class Content:
         last, short = divmod(self.base_size, self.medium.chunk)
         if short and last < self.base_leaves and size > self.base_size and last not in self.leaves:
             self._take_up(last)
-        self.size = size
+        if size != self.size:
+            self.size = size
+            self.unlogged.grown = True
 
     def _take_up(self, index: int) -> None:
         self.leaves[index] = Leaf(self.pieces_of(index), self.length_of(index))
