@@ -100,11 +100,11 @@ def _subparser(
     return made
 
 
-def _repository_options(command: argparse.ArgumentParser, *, repo: bool = True) -> None:
-    if repo:
-        command.add_argument(
-            "--repo", metavar="DIR", default=_default_repo(), help="the repository (default: $MFS_PATH, else ~/.mfs)"
-        )
+def _repository_options(command: argparse.ArgumentParser, which: argparse._ActionsContainer) -> None:
+    """`which` takes the option that names the repository."""
+    which.add_argument(
+        "--repo", metavar="DIR", default=_default_repo(), help="the repository (default: $MFS_PATH, else ~/.mfs)"
+    )
     command.add_argument(
         "--profile",
         choices=_profiles(),
@@ -128,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
 
     mount = _subparser(commands, "mount", help="mount a repository", about=_MOUNT, more=_MOUNT_EPILOG)
     mount.set_defaults(handler="mfs.cli.mount:mount")
-    _repository_options(mount)
+    _repository_options(mount, mount)
     mount.add_argument("--allow-other", action="store_true", help="let other users in, as far as permissions allow")
     mount.add_argument("--foreground", action="store_true", help="stay, and log to standard error")
     mount.add_argument("directory", metavar="DIR", help="where to mount: a directory that exists")
@@ -139,6 +139,14 @@ def parser() -> argparse.ArgumentParser:
         "--lazy", action="store_true", help="take a busy mount away at once; its server ends with its last user"
     )
     umount.add_argument("directory", metavar="DIR", help="where it is mounted")
+
+    run = _subparser(commands, "run", help="run a command with a mount of its own", about=_RUN, more=_RUN_EPILOG)
+    run.set_defaults(handler="mfs.cli.run:run")
+    run.usage = "mfs run [OPTION ...] [-- COMMAND [ARGUMENT ...]]"
+    which = run.add_mutually_exclusive_group()
+    _repository_options(run, which)
+    which.add_argument("--temp", action="store_true", help="a new repository, removed when the command has ended")
+    run.add_argument("words", metavar="COMMAND", nargs=argparse.REMAINDER, help="what to run (default: $SHELL)")
     return made
 
 

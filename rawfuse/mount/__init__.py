@@ -17,7 +17,7 @@ from rawfuse.mount.errors import (
 )
 from rawfuse.mount.mountinfo import MountEntry, find_mount, mount_entries, parse_mountinfo
 from rawfuse.mount.mounting import DetachedMount, Mounted, mount, mount_detached
-from rawfuse.mount.namespace import unshare_user_mount_namespace
+from rawfuse.mount.namespace import unshare_mount_namespace, unshare_user_mount_namespace
 from rawfuse.mount.unmount import abort_connection, clean_dead_mount, dead_mount, umount
 
 __all__ = [
@@ -45,5 +45,6 @@ __all__ = [
     "open_device",
     "parse_mountinfo",
     "umount",
+    "unshare_mount_namespace",
     "unshare_user_mount_namespace",
 ]

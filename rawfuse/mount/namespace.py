@@ -1,4 +1,4 @@
-"""A user and mount namespace of one's own, where an ordinary user may mount FUSE (since Linux 4.18)."""
+"""Namespaces of one's own: of mounts, and of users where an ordinary user may mount FUSE (since Linux 4.18)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NoReturn
 from rawfuse.mount import _syscalls
 from rawfuse.mount.errors import NamespaceError
 
-__all__ = ["unshare_user_mount_namespace"]
+__all__ = ["unshare_mount_namespace", "unshare_user_mount_namespace"]
 
 _SWITCHES = (
     ("/proc/sys/user/max_user_namespaces", "0", "raise it, e.g. sysctl user.max_user_namespaces=10000"),
@@ -25,7 +25,7 @@ _SWITCHES = (
 
 def _read(path: str) -> str | None:
     try:
-        return Path(path).read_text("ascii").strip()
+        return Path(path).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
 
@@ -49,7 +49,7 @@ def _write_map(path: str, text: str) -> None:
     # The kernel takes a map in one write only.
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(fd, text.encode("ascii"))
+        os.write(fd, text.encode())
     finally:
         os.close(fd)
 
@@ -81,6 +81,23 @@ def unshare_user_mount_namespace(*, as_root: bool = False) -> None:
         _syscalls.mount(b"none", b"/", None, _syscalls.MS_REC | _syscalls.MS_PRIVATE, None)
     except OSError as error:
         _refused(error, "the new user namespace cannot be set up")
+
+
+def unshare_mount_namespace() -> None:
+    """Moves this process into a new mount namespace, as root may (CAP_SYS_ADMIN).
+
+    What is mounted afterwards is seen by this process and the children it starts, and by nobody else; what others
+    mount and unmount outside goes on being seen here, so that nothing is kept busy.
+
+    Raises:
+        NamespaceError: EPERM where this process has not the right.
+    """
+    try:
+        _syscalls.unshare(_syscalls.CLONE_NEWNS)
+        _syscalls.mount(b"none", b"/", None, _syscalls.MS_REC | _syscalls.MS_SLAVE, None)
+    except OSError as error:
+        number = error.errno or errno.EPERM
+        raise NamespaceError(number, f"no mount namespace ({os.strerror(number)})") from error
 
 
 def _refused(error: OSError, what: str) -> NoReturn:

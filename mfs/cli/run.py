@@ -1,0 +1,188 @@
+"""`mfs run -- COMMAND`: a mount that one command sees.
+
+Three processes::
+
+    mfs run ----forks----> server    in a session of its own, mounts on a directory in $TMPDIR
+       '-------spawns----> COMMAND   with our streams, our directory and our process group
+
+All of them are in a mount namespace that was made for them, so the mount goes with the last of them, whatever happens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from mfs.cli.background import start_server
+from mfs.cli.holders import holders
+from mfs.cli.mount import checked_places, device_path
+from mfs.cli.mounts import mount_at
+from mfs.cli.problem import Problem
+from mfs.cli.server import LOG, Service
+from rawfuse.mount import (
+    NamespaceError,
+    UnmountError,
+    umount,
+    unshare_mount_namespace,
+    unshare_user_mount_namespace,
+)
+
+__all__ = ["run"]
+
+_VARIABLE = "MFS"
+_FORWARDED: Final = frozenset(
+    {signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
+)
+_WAITED: Final = _FORWARDED | {signal.SIGCHLD}
+_SI_KERNEL = 0x80
+"""si_code of a signal from the terminal, which COMMAND has got as well: it is in our process group."""
+_CANNOT_RUN = 126
+_NOT_FOUND = 127
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit status, with 128 added to the number of a signal."""
+    command = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
+    command = command or [os.environ.get("SHELL") or "/bin/sh"]
+    with _scratch() as (mountpoint, spare_repo):
+        repo, mountpoint = checked_places(spare_repo if arguments.temp else arguments.repo, mountpoint)
+        service = Service(
+            repo,
+            mountpoint,
+            profile=arguments.profile,
+            read_only=arguments.read_only,
+            device=device_path(arguments.device),
+        )
+        _enter_namespace()
+        server = start_server(service, dies_with_us=True)
+        return _Session(service, server).run(command)
+
+
+@contextmanager
+def _scratch() -> Iterator[tuple[str, str]]:
+    """A directory to mount on and a place for a repository that is not kept."""
+    place = tempfile.mkdtemp(prefix="mfs-")
+    mountpoint = os.path.join(place, "mnt")
+    spare = os.path.join(place, "repo")
+    os.mkdir(mountpoint, 0o700)
+    try:
+        yield mountpoint, spare
+    finally:
+        # Never the tree of `place`: should something be mounted there still, it is not ours to delete.
+        shutil.rmtree(spare, ignore_errors=True)
+        for directory in (mountpoint, place):
+            try:
+                os.rmdir(directory)
+            except OSError as error:
+                print(f"mfs run: {directory} stays behind: {error.strerror}", file=sys.stderr)
+                break
+
+
+def _enter_namespace() -> None:
+    try:
+        unshare_mount_namespace()
+    except NamespaceError as error:
+        if error.errno != errno.EPERM:
+            raise Problem(str(error)) from error
+    else:
+        return
+    try:
+        unshare_user_mount_namespace()
+    except NamespaceError as error:
+        raise Problem(
+            f"may not make a mount of its own: {error.strerror}",
+            "Where user namespaces stay forbidden, mfs mount works as root, or with the package fuse3 (fusermount3).",
+        ) from error
+
+
+class _Session:
+    """A server that runs, and the command that is run beside it."""
+
+    def __init__(self, service: Service, server: int) -> None:
+        self._service = service
+        self._server: int | None = server
+        self._server_status = 0
+        self._command = 0
+
+    def run(self, words: list[str]) -> int:
+        """Run the command, unmount, and wait until the server has committed."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED)
+        status = self._start(words, before)
+        if status is None:
+            status = self._until_command_ends()
+        self._end_server()
+        if self._server_status:
+            print(
+                f"mfs run: the server ended with exit status {self._server_status}: what was written and not fsynced"
+                f" may be lost; see {os.path.join(self._service.repo, LOG)}",
+                file=sys.stderr,
+            )
+            status = status or 1
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return status
+
+    def _start(self, words: list[str], mask: set[signal.Signals | int] | set[signal.Signals]) -> int | None:
+        environment = {**os.environ, _VARIABLE: self._service.mountpoint}
+        # Python ignores these two, and what is ignored would be so in the command too.
+        defaults = [signal.SIGPIPE, signal.SIGXFSZ]
+        sys.stdout.flush()
+        try:
+            self._command = os.posix_spawnp(words[0], words, environment, setsigmask=mask, setsigdef=defaults)
+        except OSError as error:
+            print(f"mfs run: {words[0]}: {error.strerror}", file=sys.stderr)
+            return _NOT_FOUND if error.errno == errno.ENOENT else _CANNOT_RUN
+        return None
+
+    def _until_command_ends(self) -> int:
+        while True:
+            status = self._reaped(self._command)
+            if status is not None:
+                return status if status >= 0 else 128 - status
+            self._look_after_server()
+            arrived = signal.sigwaitinfo(_WAITED)
+            if arrived.si_signo in _FORWARDED and arrived.si_code != _SI_KERNEL:
+                os.kill(self._command, arrived.si_signo)
+
+    def _reaped(self, pid: int) -> int | None:
+        """The exit status of a child that has ended, negative for a signal."""
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if ended else None
+
+    def _look_after_server(self) -> None:
+        if self._server is None:
+            return
+        status = self._reaped(self._server)
+        if status is not None:
+            self._server = None
+            self._server_status = status
+            if mount_at(self._service.mountpoint) is not None:
+                print(f"mfs run: the server is gone, so nothing works in {self._service.mountpoint}", file=sys.stderr)
+
+    def _end_server(self) -> None:
+        """Unmount and wait. Processes that COMMAND left behind keep the mount until they end, or we are told to end."""
+        mountpoint = self._service.mountpoint
+        entry = mount_at(mountpoint)
+        try:
+            if entry is not None:
+                umount(mountpoint)
+        except UnmountError as error:
+            if entry is None or error.errno != errno.EBUSY:
+                raise
+            users = [str(holder) for holder in holders(entry) if holder.pid != self._server]
+            umount(mountpoint, lazy=True)
+            if users:
+                print(f"mfs run: waiting for {'; '.join(users)}", file=sys.stderr)
+        while self._server is not None:
+            self._look_after_server()
+            if self._server is not None:
+                arrived = signal.sigwaitinfo(_WAITED)
+                if arrived.si_signo in _FORWARDED:
+                    os.kill(self._server, signal.SIGTERM)
