@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 
 from rawfuse.mount.errors import DeviceError
 
-__all__ = ["DEFAULT_DEVICE", "connection_of", "open_device"]
+__all__ = ["DEFAULT_DEVICE", "connection_of", "connection_over", "open_device"]
 
 DEFAULT_DEVICE = "/dev/fuse"
 
@@ -45,3 +46,15 @@ def connection_of(fd: int) -> int | None:
     except OSError:
         return None
     return None
+
+
+def connection_over(fd: int, connection: int | None) -> bool:
+    """Whether `fd` is still the device of `connection` and that one is over: then its number may be another's by now.
+
+    False where nothing can be said, as after `fd` was closed.
+    """
+    if connection is None or connection_of(fd) != connection:
+        return False
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Literal
 
-from rawfuse.mount.device import connection_of, open_device
+from rawfuse.mount.device import connection_of, connection_over, open_device
 from rawfuse.mount.errors import (
     DeadMountError,
     DeviceError,
@@ -56,7 +56,7 @@ class Mounted:
     def is_standing(self) -> bool:
         """Whether this very mount is still the topmost one at its mount point; asks the file system nothing."""
         entry = find_mount(self.mountpoint)
-        if entry is None or not entry.is_fuse:
+        if entry is None or not entry.is_fuse or connection_over(self.fd, self.connection):
             return False
         return self.connection is None or entry.device[1] == self.connection
 

@@ -364,7 +364,7 @@ async def test_notifications_are_written_while_serving() -> None:
 
 async def test_a_handler_can_queue_a_notification_about_its_own_inode() -> None:
     class Telling(MemoryFs):
-        def getattr(self, request: w.GetAttr) -> Answer:
+        def getattr(self, request: w.GetAttr) -> Reply:
             self.server.notify.soon(self.server.notify.inval_inode, request.nodeid)
             return super().getattr(request)
 
