@@ -1,0 +1,37 @@
+"""The `rawfuse` command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from rawfuse._version import __version__
+
+__all__ = ["main"]
+
+# Name, module with main(argv) -> exit status, and what it is for; the module is imported when it is called.
+COMMANDS = (("bench", "rawfuse_tools.bench.command", "measure this machine's FUSE and the project's servers on it"),)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a subcommand with the rest of `argv` (default: the process's arguments); returns its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="rawfuse",
+        description="The FUSE kernel protocol without libfuse.",
+        epilog="rawfuse COMMAND --help says more.",
+    )
+    parser.add_argument("--version", action="version", version=f"rawfuse {__version__}")
+    names = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, _, purpose in COMMANDS:
+        names.add_parser(name, help=purpose, add_help=False)
+    chosen = parser.parse_known_args(arguments[:1])[0].command
+    module = importlib.import_module({name: module for name, module, _ in COMMANDS}[chosen])
+    status = module.main(arguments[1:])
+    return int(status or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
