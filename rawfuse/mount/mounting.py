@@ -161,7 +161,8 @@ def mount(
         max_read: bytes, at least 4096: the largest READ.
         device: the FUSE device; default $RAWFUSE_DEVICE, else /dev/fuse.
         method: "new" (fsopen ... move_mount), "classic" (mount(2)), "fusermount" (the set-uid helper), or "auto": the
-            first of them that this kernel and this user allow.
+            first of them that this kernel and this user allow; not the helper, which has a device of its own, where
+            `device` names one.
 
     Raises:
         MountPointError, DeadMountError, DeviceError, MountOptionError, MountPermissionError, HelperError, MountError.
@@ -183,7 +184,7 @@ def mount(
     try:
         return _by_kernel(path, rootmode, wanted, device, method)
     except (MountPermissionError, DeviceError) as error:
-        if method != "auto":
+        if method != "auto" or device is not None:
             raise
         try:
             return _by_helper(path, wanted)
