@@ -21,28 +21,44 @@ _SWITCH = 0.0002
 """Seconds after which a worker thread hands the interpreter to the thread that answers the kernel (Python's own: 5 ms,
 as long as four hundred requests)."""
 
+GRACE = 5.0
+"""Seconds that those who use the mount have to finish, when the server was told to stop."""
+
 
 async def serve(
     volume: Volume, mounted: Mounted, *, read_only: bool = False, ready: Callable[[], None] | None = None
 ) -> None:
     """Serve `volume` at `mounted`; returns after the unmount, with everything committed.
 
-    SIGINT and SIGTERM unmount.  `ready` is called when INIT was answered.  OSError: the last commit failed; what was
-    fsynced is safe in the log.
+    SIGINT and SIGTERM unmount and commit.  Who still uses the mount then keeps it for `GRACE` seconds, or until the
+    signal comes again; after that their calls fail.  `ready` is called when INIT was answered.
+
+    OSError: the last commit failed; what was fsynced is safe in the log.
     """
     sys.setswitchinterval(_SWITCH)
     # What start-up left behind lives as long as the process: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     server = Server(MFS(volume), DeviceChannel(mounted.fd))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(volume.run)
-        await nursery.start(_unmount_on_signal, mounted)
-        if ready is not None:
-            nursery.start_soon(_tell, server, ready)
-        await server.serve()
-        nursery.cancel_scope.cancel()
-    await volume.commit()
+    serving = trio.CancelScope()
+    failure: OSError | None = None
+    async with trio.open_nursery() as listening:
+        # To the very end: a signal must not end the process in the middle of the last commit.
+        await listening.start(_stop_on_signal, volume, mounted, serving)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(volume.run)
+            if ready is not None:
+                nursery.start_soon(_tell, server, ready)
+            with serving:
+                await server.serve()
+            nursery.cancel_scope.cancel()
+        try:
+            await volume.commit()
+        except OSError as error:
+            failure = error
+        listening.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _tell(server: Server, ready: Callable[[], None]) -> None:
@@ -50,12 +66,23 @@ async def _tell(server: Server, ready: Callable[[], None]) -> None:
     ready()
 
 
-async def _unmount_on_signal(mounted: Mounted, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+async def _stop_on_signal(
+    volume: Volume,
+    mounted: Mounted,
+    serving: trio.CancelScope,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
+        stopping = False
         async for number in signals:
             logger.info("%s: unmounting %s", signal.Signals(number).name, mounted.mountpoint)
+            serving.deadline = trio.current_time() + (0 if stopping else GRACE)
+            stopping = True
             try:
                 await trio.to_thread.run_sync(mounted.unmount)
+                # Who lingers in the mount does not keep what was done from being safe.
+                await volume.commit()
             except OSError as error:
-                logger.error("%s could not be unmounted: %s", mounted.mountpoint, error)
+                logger.error("stopping %s: %s", mounted.mountpoint, error)
