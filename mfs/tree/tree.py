@@ -262,7 +262,7 @@ class Tree:
         if replaced is not None:
             self._leave(into, newname)
             self._unreferenced(replaced, into, newname, now)
-            if isinstance(node, File) and node.dirty_content:
+            if isinstance(node, File) and node.content.to_log():
                 node.carried = True
         self._leave(parent, name)
         self._enter(into, newname, Entry(node.ino, node.dtype, cookie_of(newname)))
@@ -289,7 +289,7 @@ class Tree:
         self._moved(node, (parent.ino, name), (other.ino, othername), now)
         self._moved(swapped, (other.ino, othername), (parent.ino, name), now)
         for moved in (node, swapped):
-            if isinstance(moved, File) and moved.dirty_content:
+            if isinstance(moved, File) and moved.content.to_log():
                 moved.carried = True
         change = isinstance(swapped, Directory) - isinstance(node, Directory)
         parent.nlink += change
