@@ -31,6 +31,9 @@ from rawfuse.mount import UnmountError, abort_connection, clean_dead_mount, find
 PATIENCE = 60.0
 """Seconds after which a server that should have mounted, ended or died is given up."""
 
+PLAIN = "mfs.fuse:MFS"
+"""The file system that answers the kernel, unless a test wants another."""
+
 
 class ServerFailed(Exception):
     """The server did not do what it was asked; the message has what it logged."""
@@ -75,11 +78,14 @@ class Mount:
     file `log`.
     """
 
-    def __init__(self, path: Path, repo: Path, log: Path, *, profile: str | None = None) -> None:
+    def __init__(
+        self, path: Path, repo: Path, log: Path, *, profile: str | None = None, filesystem: str = PLAIN
+    ) -> None:
         self.path = path
         self.repo = repo
         self.log = log
         self.profile = profile
+        self.filesystem = filesystem
         self.pid = 0
         self._pidfd = -1
         self._reports = -1
@@ -100,6 +106,7 @@ class Mount:
                 "profile": self.profile,
                 "read_only": read_only,
                 "log": os.fspath(self.log),
+                "filesystem": self.filesystem,
             }
             self.pid = zygote().start(request, pipe)
             try:
@@ -186,8 +193,10 @@ class Mount:
 
 
 @contextlib.contextmanager
-def mounted(repo: Path | None = None, *, profile: str | None = None) -> Iterator[Mount]:
+def mounted(repo: Path | None = None, *, profile: str | None = None, filesystem: str = PLAIN) -> Iterator[Mount]:
     """Mount `repo`, or a new one, at a new mount point that every user can reach; all gone afterwards but `repo`.
+
+    `filesystem` (module, colon, class) answers the kernel.
 
     Raises ServerFailed also at the end, when the body went well but the server logged something: a handler's
     exception answers EIO and is logged, and no test should pass over that.
@@ -197,7 +206,7 @@ def mounted(repo: Path | None = None, *, profile: str | None = None) -> Iterator
     path = place / "mnt"
     path.mkdir()
     try:
-        mount = Mount(path, repo or place / "repo", place / "log", profile=profile)
+        mount = Mount(path, repo or place / "repo", place / "log", profile=profile, filesystem=filesystem)
         try:
             yield mount
             if mount.running:

@@ -1,8 +1,8 @@
 """The process that test servers are forked from: everything is imported once, so that a mount costs milliseconds.
 
 Started by :mod:`mfs.tests.mounting` with one end of a SOCK_SEQPACKET pair as its standard input.  A request is a JSON
-object ``{repo, path, profile, read_only, log}`` and a pipe's end; the answer is the server's pid, in decimal.  The
-server writes one line to the pipe when the mount answers, ``ready`` or ``failed`` and why, and ``done`` when it has
+object ``{repo, path, profile, read_only, log, filesystem}`` and the end of a pipe; the answer is the pid, in decimal.
+The server writes one line to the pipe when the mount answers, ``ready`` or ``failed`` and why, and ``done`` when it has
 ended in order; whatever it has to complain of goes to the file `log`.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from typing import NoReturn
 
 import trio
 
+from mfs import service
 from mfs.service import serve
 from mfs.volume import Volume
 from rawfuse.mount import mount
@@ -26,12 +28,16 @@ from rawfuse.mount import mount
 _PR_SET_PDEATHSIG = 1
 
 
-def _serve(repo: str, path: str, profile: str | None, read_only: bool, pipe: int) -> None:
+def _serve(repo: str, path: str, profile: str | None, read_only: bool, filesystem: str, pipe: int) -> None:
     def ready() -> None:
         os.write(pipe, b"ready\n")
 
     async def run() -> None:
         await serve(volume, mounted, read_only=read_only, ready=ready)
+
+    # In this process alone: what the tests want to answer the kernel.
+    module, _, name = filesystem.partition(":")
+    vars(service)["MFS"] = getattr(importlib.import_module(module), name)
 
     with Volume.open(repo, profile=profile) as volume:
         mounted = mount(
@@ -47,7 +53,9 @@ def _serve(repo: str, path: str, profile: str | None, read_only: bool, pipe: int
     os.write(pipe, b"done\n")
 
 
-def _server(pipe: int, log: str, repo: str, path: str, profile: str | None, read_only: bool) -> NoReturn:
+def _server(
+    pipe: int, log: str, repo: str, path: str, profile: str | None, read_only: bool, filesystem: str
+) -> NoReturn:
     """What a forked server does with its life."""
     status = 1
     try:
@@ -59,7 +67,7 @@ def _server(pipe: int, log: str, repo: str, path: str, profile: str | None, read
         os.close(output)
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
         try:
-            _serve(repo, path, profile, read_only, pipe)
+            _serve(repo, path, profile, read_only, filesystem, pipe)
             status = 0
         except Exception as error:
             logging.exception("the server ends")
