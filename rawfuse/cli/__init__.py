@@ -1,4 +1,4 @@
-"""The `rawfuse` command."""
+"""The `rawfuse` command: one module per subcommand, imported when it is called."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from collections.abc import Sequence
 
 from rawfuse._version import __version__
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
 
-# Name, module with main(argv) -> exit status, and what it is for; the module is imported when it is called.
-COMMANDS = (("bench", "rawfuse_tools.bench.command", "measure this machine's FUSE and the project's servers on it"),)
+# Name, module with main(argv) -> exit status, and what it is for.
+COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("bench", "rawfuse_tools.bench.command", "measure this machine's FUSE and the project's servers on it"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +33,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     module = importlib.import_module({name: module for name, module, _ in COMMANDS}[chosen])
     status = module.main(arguments[1:])
     return int(status or 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
