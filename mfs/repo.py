@@ -185,6 +185,20 @@ class Repo:
             raise
         return repo
 
+    @classmethod
+    def beside(cls, path: str | os.PathLike[str]) -> Repo:
+        """The repository at `path` for reading only, and without the lock, which the process that serves it may hold.
+
+        What is committed meanwhile may take away blocks that a reader has just heard of.
+
+        Raises:
+            RepoMissing, RepoForeign, RepoNewer, RepoDamaged: see there.
+            OSError: it may not be read.
+        """
+        root = Path(os.path.abspath(path))
+        _check_kind(root, make=False)
+        return cls(root, _read_marker(root), -1, read_only=True)
+
     def claim(self) -> None:
         """Write this process's number into the lock, for whoever finds it locked. Also to be called after a fork."""
         if not self.read_only:

@@ -66,8 +66,9 @@ class Index:
                 max_dbs=3,
                 mode=0o600,
                 readonly=read_only,
-                # Without a writer there is nothing to lock, and a read-only file system has no room for a lock file.
-                lock=not read_only,
+                # Whoever reads beside the writer has a slot in the lock file, so that the pages of its snapshot are
+                # left alone. Where that cannot be written (a read-only file system) nobody else writes either.
+                lock=not read_only or os.access(self.path, os.W_OK),
                 # Keys are hashes, so what lies beside what was read is never what is read next.
                 readahead=False,
                 # Pages are written whole: without this they would carry bytes of this process's memory to the disk.

@@ -192,6 +192,19 @@ class EmbeddedStore:
         """
         return leaf_data(cid, self.get(cid))
 
+    def places(self, cid: CID) -> tuple[int, tuple[Piece, ...]]:
+        """Where a block is kept: how many bytes of it in the index, and the pieces of segments that hold the rest.
+
+        Raises:
+            BlockNotFound: it is not here.
+        """
+        value = self._find(multihash_of(cid))
+        if value is None:
+            if identity_data(cid) is None:
+                raise BlockNotFound(cid)
+            return 0, ()
+        return (len(value) - 1, ()) if value[0] == INLINE else (0, self._pieces(cid, value))
+
     def delete(self, cid: CID) -> None:
         """Forget a block. Once that has been written, its pieces may be given back if they are nobody else's."""
         multihash = multihash_of(cid)
