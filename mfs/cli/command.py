@@ -67,19 +67,23 @@ exit status: that of COMMAND; 128 + N when signal N ended it; 126 when it cannot
 """
 
 _STAT = """\
-Say what files in a mount are made of. Asking for a CID commits what was written. In a pipe the output is one line
-for each path, fields separated by tabs, without a heading unless there is one in the table below.
+Say what files in a mount are made of. Asking for a CID commits what was written. For a terminal a paragraph for each
+PATH; in a pipe a line of tab-separated fields under a heading, where - stands for what is not known.
 """
 
 _STAT_EPILOG = """\
 fields:
-  cid       what `ipfs add` gives for the same bytes and profile
-  type      file, directory or symlink
-  size      bytes; of a directory, of everything in it
+  cid       what `ipfs add` gives for the same bytes and profile; devices, pipes and sockets have none
+  type      file, directory, symlink or special; symbolic links are not followed
+  size      bytes; of a directory, of all files in it
   blocks    how many different blocks it is made of
-  stored    bytes in these blocks, each counted once; what it would take on its own
-  repeated  bytes of it that are in a block which it has more than once
-  shared    bytes of `stored` that something else in the file system has as well
+  stored    bytes of the repository that hold them, each counted once; holes take none
+  repeated  bytes more that would be needed if everything were stored as often as it occurs in PATH
+  shared    bytes of `stored` that something else in the mount is made of as well
+
+examples:
+  mfs stat /mnt/mfs                           the CID of everything, and what it takes
+  mfs stat --json /mnt/mfs/* | jq .cid        one JSON object a line
 """
 
 
@@ -147,6 +151,11 @@ def parser() -> argparse.ArgumentParser:
     _repository_options(run, which)
     which.add_argument("--temp", action="store_true", help="a new repository, removed when the command has ended")
     run.add_argument("words", metavar="COMMAND", nargs=argparse.REMAINDER, help="what to run (default: $SHELL)")
+
+    stat = _subparser(commands, "stat", help="CIDs, sizes, and what is shared", about=_STAT, more=_STAT_EPILOG)
+    stat.set_defaults(handler="mfs.cli.stat:stat")
+    stat.add_argument("--json", action="store_true", help="one JSON object for each path, a line each")
+    stat.add_argument("paths", metavar="PATH", nargs="+", help="a file, directory or symbolic link in a mount of mfs")
     return made
 
 
