@@ -233,12 +233,22 @@ class fuse_statx(WireStruct):
     mask: STATX_*: which members count.
     blksize: preferred I/O size.
     attributes: STATX_ATTR_*: what holds.
+    nlink: number of names.
+    uid: owner.
+    gid: group.
     mode: type and permissions.
+    ino: inode number shown by statx(2).
+    size: bytes.
     blocks: units of 512 bytes.
     attributes_mask: STATX_ATTR_*: what is known.
+    atime: last read.
     btime: when it was made.
+    ctime: last change of the inode.
+    mtime: last change of the content.
     rdev_major: of a device.
+    rdev_minor: as rdev_major.
     dev_major: of the file system; the kernel puts its own there.
+    dev_minor: as dev_major.
     """
 
     __slots__ = (
@@ -555,6 +565,7 @@ class fuse_entry_out(WireStruct):
     attr_valid: seconds the attributes may be cached.
     entry_valid_nsec: nanoseconds on top.
     attr_valid_nsec: nanoseconds on top.
+    attr: the inode's attributes, as GETATTR would give them.
     """
 
     __slots__ = ("nodeid", "generation", "entry_valid", "attr_valid", "entry_valid_nsec", "attr_valid_nsec", "attr")
@@ -846,6 +857,7 @@ class fuse_attr_out(WireStruct):
 
     attr_valid: seconds they may be cached.
     attr_valid_nsec: nanoseconds on top.
+    attr: the attributes.
     """
 
     __slots__ = ("attr_valid", "attr_valid_nsec", "attr")
@@ -998,6 +1010,7 @@ class fuse_statx_out(WireStruct):
     attr_valid: seconds they may be cached.
     attr_valid_nsec: nanoseconds on top.
     flags: AttrFlags.
+    stat: the attributes.
     """
 
     __slots__ = ("attr_valid", "attr_valid_nsec", "flags", "stat")
@@ -1136,8 +1149,15 @@ class fuse_setattr_in(WireStruct):
     fh: an open file, with FATTR_FH.
     size: new size in bytes.
     lock_owner: with FATTR_LOCKOWNER. Since 7.9.
+    atime: seconds since 1970, two's complement where before; with FATTR_ATIME.
+    mtime: as atime; with FATTR_MTIME.
     ctime: seconds, with FATTR_CTIME. Since 7.23.
+    atimensec: nanoseconds.
+    mtimensec: nanoseconds.
     ctimensec: nanoseconds. Since 7.23.
+    mode: type and permissions, with FATTR_MODE.
+    uid: new owner, with FATTR_UID.
+    gid: new group, with FATTR_GID.
     """
 
     __slots__ = (
@@ -1309,7 +1329,10 @@ _unpack_fuse_statfs_out = _fuse_statfs_out.unpack_from
 
 
 class fuse_statfs_out(WireStruct):
-    """``struct fuse_statfs_out``, 80 bytes. Reply to STATFS; 48 bytes before 7.4."""
+    """``struct fuse_statfs_out``, 80 bytes. Reply to STATFS; 48 bytes before 7.4.
+
+    st: the figures.
+    """
 
     __slots__ = ("st",)
     SIZE: ClassVar[int] = 80
@@ -1796,6 +1819,7 @@ class fuse_direntplus(WireStruct):
     of 8.
 
     entry_out: nodeid 0: no attributes, no reference.
+    dirent: the name, its cookie and type.
     """
 
     __slots__ = ("entry_out", "dirent")
@@ -2312,6 +2336,9 @@ _unpack_fuse_fallocate_in = _fuse_fallocate_in.unpack_from
 class fuse_fallocate_in(WireStruct):
     """``struct fuse_fallocate_in``, 32 bytes, since 7.19. FALLOCATE.
 
+    fh: the open file.
+    offset: bytes.
+    length: bytes.
     mode: FALLOC_FL_*.
     """
 
@@ -2356,6 +2383,8 @@ _unpack_fuse_lseek_in = _fuse_lseek_in.unpack_from
 class fuse_lseek_in(WireStruct):
     """``struct fuse_lseek_in``, 24 bytes, since 7.24. LSEEK.
 
+    fh: the open file.
+    offset: bytes from the beginning: where to search from.
     whence: SEEK_DATA or SEEK_HOLE.
     """
 
@@ -2438,8 +2467,10 @@ class fuse_copy_file_range_in(WireStruct):
     nodeid is the source.
 
     fh_in: the open source.
+    off_in: bytes: where to read.
     nodeid_out: the destination.
     fh_out: the open destination.
+    off_out: bytes: where to write.
     len: bytes; up to 2**63 in COPY_FILE_RANGE_64.
     flags: of copy_file_range(2), 0 so far.
     """
@@ -2614,6 +2645,7 @@ class fuse_lk_in(WireStruct):
 
     fh: the open file.
     owner: who holds it; opaque.
+    lk: the lock, or what to test.
     lk_flags: LockFlags. Since 7.9.
     """
 
@@ -2684,7 +2716,10 @@ _unpack_fuse_lk_out = _fuse_lk_out.unpack_from
 
 
 class fuse_lk_out(WireStruct):
-    """``struct fuse_lk_out``, 24 bytes, since 7.7. Reply to GETLK."""
+    """``struct fuse_lk_out``, 24 bytes, since 7.7. Reply to GETLK.
+
+    lk: the lock in the way, or type F_UNLCK.
+    """
 
     __slots__ = ("lk",)
     SIZE: ClassVar[int] = 24
@@ -2801,6 +2836,7 @@ _unpack_fuse_ioctl_in = _fuse_ioctl_in.unpack_from
 class fuse_ioctl_in(WireStruct):
     """``struct fuse_ioctl_in``, 32 bytes, since 7.11. IOCTL.
 
+    fh: the open file or directory.
     flags: IoctlFlags.
     cmd: the request of ioctl(2).
     arg: its argument, an address or a number.
@@ -2950,6 +2986,7 @@ _unpack_fuse_poll_in = _fuse_poll_in.unpack_from
 class fuse_poll_in(WireStruct):
     """``struct fuse_poll_in``, 24 bytes, since 7.11. POLL.
 
+    fh: the open file.
     kh: what NOTIFY_POLL names.
     flags: PollFlags.
     events: POLLIN and the like: what is asked for. Since 7.21.
@@ -3034,7 +3071,9 @@ _unpack_fuse_setupmapping_in = _fuse_setupmapping_in.unpack_from
 class fuse_setupmapping_in(WireStruct):
     """``struct fuse_setupmapping_in``, 40 bytes, since 7.31. SETUPMAPPING.
 
+    fh: an open file; all ones where there is none.
     foffset: where in the file.
+    len: bytes.
     flags: SetupMappingFlags.
     moffset: where in the window.
     """
@@ -3373,6 +3412,8 @@ _unpack_fuse_notify_store_out = _fuse_notify_store_out.unpack_from
 class fuse_notify_store_out(WireStruct):
     """``struct fuse_notify_store_out``, 24 bytes, since 7.15. NOTIFY_STORE.
 
+    nodeid: the file.
+    offset: bytes: where they go.
     size: bytes that follow.
     """
 
@@ -3416,6 +3457,8 @@ class fuse_notify_retrieve_out(WireStruct):
     """``struct fuse_notify_retrieve_out``, 32 bytes, since 7.15. NOTIFY_RETRIEVE.
 
     notify_unique: unique of the NOTIFY_REPLY to come; any number.
+    nodeid: the file.
+    offset: bytes: where to begin.
     size: bytes asked for.
     """
 
@@ -3460,6 +3503,7 @@ _unpack_fuse_notify_retrieve_in = _fuse_notify_retrieve_in.unpack_from
 class fuse_notify_retrieve_in(WireStruct):
     """``struct fuse_notify_retrieve_in``, 40 bytes, since 7.15. NOTIFY_REPLY.
 
+    offset: bytes: where they were found.
     size: bytes that follow.
     """
 
@@ -3736,6 +3780,8 @@ _unpack_cuse_init_in = _cuse_init_in.unpack_from
 class cuse_init_in(WireStruct):
     """``struct cuse_init_in``, 16 bytes. CUSE_INIT.
 
+    major: 7.
+    minor: the kernel's.
     flags: CuseInitFlags.
     """
 
@@ -3778,8 +3824,13 @@ _unpack_cuse_init_out = _cuse_init_out.unpack_from
 class cuse_init_out(WireStruct):
     """``struct cuse_init_out``, 72 bytes. Reply to CUSE_INIT.
 
+    major: 7.
+    minor: the protocol that both then speak.
     flags: CuseInitFlags.
+    max_read: most bytes of a READ.
+    max_write: most bytes of a WRITE.
     dev_major: number of the device to make.
+    dev_minor: as dev_major.
     """
 
     __slots__ = ("major", "minor", "flags", "max_read", "max_write", "dev_major", "dev_minor")
@@ -3907,6 +3958,9 @@ class fuse_in_header(WireStruct):
     opcode: Opcode.
     unique: even; the reply repeats it.
     nodeid: the inode, or the directory where a name follows.
+    uid: the caller's, as the mount's user namespace has it.
+    gid: the caller's, as uid.
+    pid: the caller's thread, as the mount's pid namespace has it; 0 when the kernel acts by itself.
     total_extlen: units of 8 bytes of extensions at the end. Since 7.38.
     """
 
@@ -4197,6 +4251,7 @@ class fuse_supp_groups(WireStruct):
     """``struct fuse_supp_groups``, 4 bytes, since 7.38. The supplementary groups extension, after its head.
 
     nr_groups: how many.
+    groups: their gids.
     """
 
     __slots__ = ("nr_groups",)
@@ -4234,6 +4289,7 @@ _unpack_fuse_uring_ent_in_out = _fuse_uring_ent_in_out.unpack_from
 class fuse_uring_ent_in_out(WireStruct):
     """``struct fuse_uring_ent_in_out``, 32 bytes, since 7.42. What the ring says about an entry.
 
+    flags: none so far.
     commit_id: what COMMIT_AND_FETCH repeats.
     payload_sz: bytes in the payload buffer.
     """
@@ -4280,6 +4336,7 @@ class fuse_uring_req_header(WireStruct):
 
     in_out: fuse_in_header or fuse_out_header.
     op_in: the request's struct.
+    ring_ent_in_out: what belongs to the ring.
     """
 
     __slots__ = ("in_out", "op_in", "ring_ent_in_out")
@@ -4348,6 +4405,7 @@ _unpack_fuse_uring_cmd_req = _fuse_uring_cmd_req.unpack_from
 class fuse_uring_cmd_req(WireStruct):
     """``struct fuse_uring_cmd_req``, 24 bytes, since 7.42. The command area of an SQE.
 
+    flags: none so far.
     commit_id: of the entry that is answered.
     qid: the queue, one per possible CPU.
     """

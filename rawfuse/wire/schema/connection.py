@@ -39,8 +39,8 @@ fuse_init_out = c_struct(
 cuse_init_in = c_struct(
     "cuse_init_in",
     "CUSE_INIT.",
-    "major" / u32,
-    "minor" / u32,
+    "major" / u32 * "7.",
+    "minor" / u32 * "the kernel's.",
     "unused" / reserved(u32),
     "flags" / u32 * "CuseInitFlags.",
 )
@@ -48,14 +48,14 @@ cuse_init_in = c_struct(
 cuse_init_out = c_struct(
     "cuse_init_out",
     "Reply to CUSE_INIT.",
-    "major" / u32,
-    "minor" / u32,
+    "major" / u32 * "7.",
+    "minor" / u32 * "the protocol that both then speak.",
     "unused" / reserved(u32),
     "flags" / u32 * "CuseInitFlags.",
-    "max_read" / u32,
-    "max_write" / u32,
+    "max_read" / u32 * "most bytes of a READ.",
+    "max_write" / u32 * "most bytes of a WRITE.",
     "dev_major" / u32 * "number of the device to make.",
-    "dev_minor" / u32,
+    "dev_minor" / u32 * "as dev_major.",
     "spare" / reserved(u32, 10),
 )
 
@@ -72,9 +72,9 @@ fuse_in_header = c_struct(
     "opcode" / u32 * "Opcode.",
     "unique" / u64 * "even; the reply repeats it.",
     "nodeid" / u64 * "the inode, or the directory where a name follows.",
-    "uid" / u32,
-    "gid" / u32,
-    "pid" / u32,
+    "uid" / u32 * "the caller's, as the mount's user namespace has it.",
+    "gid" / u32 * "the caller's, as uid.",
+    "pid" / u32 * "the caller's thread, as the mount's pid namespace has it; 0 when the kernel acts by itself.",
     "total_extlen" / u16 * since(38, "units of 8 bytes of extensions at the end."),
     "padding" / reserved(u16),
 )
@@ -118,13 +118,13 @@ fuse_supp_groups = c_struct(
     "fuse_supp_groups",
     since(38, "The supplementary groups extension, after its head."),
     "nr_groups" / u32 * "how many.",
-    "groups" / Array(this.nr_groups, u32),
+    "groups" / Array(this.nr_groups, u32) * "their gids.",
 )
 
 fuse_uring_ent_in_out = c_struct(
     "fuse_uring_ent_in_out",
     since(42, "What the ring says about an entry."),
-    "flags" / u64,
+    "flags" / u64 * "none so far.",
     "commit_id" / u64 * "what COMMIT_AND_FETCH repeats.",
     "payload_sz" / u32 * "bytes in the payload buffer.",
     "padding" / reserved(u32),
@@ -136,13 +136,13 @@ fuse_uring_req_header = c_struct(
     since(42, "Headers of a request in the ring; its payload lies elsewhere."),
     "in_out" / Bytes(128) * "fuse_in_header or fuse_out_header.",
     "op_in" / Bytes(128) * "the request's struct.",
-    "ring_ent_in_out" / fuse_uring_ent_in_out,
+    "ring_ent_in_out" / fuse_uring_ent_in_out * "what belongs to the ring.",
 )
 
 fuse_uring_cmd_req = c_struct(
     "fuse_uring_cmd_req",
     since(42, "The command area of an SQE."),
-    "flags" / u64,
+    "flags" / u64 * "none so far.",
     "commit_id" / u64 * "of the entry that is answered.",
     "qid" / u16 * "the queue, one per possible CPU.",
     "padding" / reserved(u8, 6),

@@ -79,9 +79,9 @@ fuse_fsync_in = c_struct(
 fuse_fallocate_in = c_struct(
     "fuse_fallocate_in",
     since(19, "FALLOCATE."),
-    "fh" / u64,
-    "offset" / u64,
-    "length" / u64,
+    "fh" / u64 * "the open file.",
+    "offset" / u64 * "bytes.",
+    "length" / u64 * "bytes.",
     "mode" / u32 * "FALLOC_FL_*.",
     "padding" / reserved(u32),
 )
@@ -89,8 +89,8 @@ fuse_fallocate_in = c_struct(
 fuse_lseek_in = c_struct(
     "fuse_lseek_in",
     since(24, "LSEEK."),
-    "fh" / u64,
-    "offset" / u64,
+    "fh" / u64 * "the open file.",
+    "offset" / u64 * "bytes from the beginning: where to search from.",
     "whence" / u32 * "SEEK_DATA or SEEK_HOLE.",
     "padding" / reserved(u32),
 )
@@ -105,10 +105,10 @@ fuse_copy_file_range_in = c_struct(
     "fuse_copy_file_range_in",
     since(28, "COPY_FILE_RANGE and COPY_FILE_RANGE_64; the header's nodeid is the source."),
     "fh_in" / u64 * "the open source.",
-    "off_in" / u64,
+    "off_in" / u64 * "bytes: where to read.",
     "nodeid_out" / u64 * "the destination.",
     "fh_out" / u64 * "the open destination.",
-    "off_out" / u64,
+    "off_out" / u64 * "bytes: where to write.",
     "len" / u64 * "bytes; up to 2**63 in COPY_FILE_RANGE_64.",
     "flags" / u64 * "of copy_file_range(2), 0 so far.",
 )
@@ -133,7 +133,7 @@ fuse_lk_in = c_struct(
     since(7, "GETLK, SETLK and SETLKW."),
     "fh" / u64 * "the open file.",
     "owner" / u64 * "who holds it; opaque.",
-    "lk" / fuse_file_lock,
+    "lk" / fuse_file_lock * "the lock, or what to test.",
     "lk_flags" / u32 * since(9, "LockFlags."),
     "padding" / reserved(u32),
 )
@@ -141,7 +141,7 @@ fuse_lk_in = c_struct(
 fuse_lk_out = c_struct(
     "fuse_lk_out",
     since(7, "Reply to GETLK."),
-    "lk" / fuse_file_lock,
+    "lk" / fuse_file_lock * "the lock in the way, or type F_UNLCK.",
 )
 
 fuse_bmap_in = c_struct(
@@ -161,7 +161,7 @@ fuse_bmap_out = c_struct(
 fuse_ioctl_in = c_struct(
     "fuse_ioctl_in",
     since(11, "IOCTL."),
-    "fh" / u64,
+    "fh" / u64 * "the open file or directory.",
     "flags" / u32 * "IoctlFlags.",
     "cmd" / u32 * "the request of ioctl(2).",
     "arg" / u64 * "its argument, an address or a number.",
@@ -188,7 +188,7 @@ fuse_ioctl_out = c_struct(
 fuse_poll_in = c_struct(
     "fuse_poll_in",
     since(11, "POLL."),
-    "fh" / u64,
+    "fh" / u64 * "the open file.",
     "kh" / u64 * "what NOTIFY_POLL names.",
     "flags" / u32 * "PollFlags.",
     "events" / u32 * since(21, "POLLIN and the like: what is asked for."),
@@ -204,9 +204,9 @@ fuse_poll_out = c_struct(
 fuse_setupmapping_in = c_struct(
     "fuse_setupmapping_in",
     since(31, "SETUPMAPPING."),
-    "fh" / u64,
+    "fh" / u64 * "an open file; all ones where there is none.",
     "foffset" / u64 * "where in the file.",
-    "len" / u64,
+    "len" / u64 * "bytes.",
     "flags" / u64 * "SetupMappingFlags.",
     "moffset" / u64 * "where in the window.",
 )

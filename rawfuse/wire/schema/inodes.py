@@ -39,23 +39,23 @@ fuse_statx = c_struct(
     "mask" / u32 * "STATX_*: which members count.",
     "blksize" / u32 * "preferred I/O size.",
     "attributes" / u64 * "STATX_ATTR_*: what holds.",
-    "nlink" / u32,
-    "uid" / u32,
-    "gid" / u32,
+    "nlink" / u32 * "number of names.",
+    "uid" / u32 * "owner.",
+    "gid" / u32 * "group.",
     "mode" / u16 * "type and permissions.",
     "__spare0" / reserved(u16, 1),
-    "ino" / u64,
-    "size" / u64,
+    "ino" / u64 * "inode number shown by statx(2).",
+    "size" / u64 * "bytes.",
     "blocks" / u64 * "units of 512 bytes.",
     "attributes_mask" / u64 * "STATX_ATTR_*: what is known.",
-    "atime" / fuse_sx_time,
+    "atime" / fuse_sx_time * "last read.",
     "btime" / fuse_sx_time * "when it was made.",
-    "ctime" / fuse_sx_time,
-    "mtime" / fuse_sx_time,
+    "ctime" / fuse_sx_time * "last change of the inode.",
+    "mtime" / fuse_sx_time * "last change of the content.",
     "rdev_major" / u32 * "of a device.",
-    "rdev_minor" / u32,
+    "rdev_minor" / u32 * "as rdev_major.",
     "dev_major" / u32 * "of the file system; the kernel puts its own there.",
-    "dev_minor" / u32,
+    "dev_minor" / u32 * "as dev_major.",
     "__spare2" / reserved(u64, 14),
 )
 
@@ -83,7 +83,7 @@ fuse_entry_out = c_struct(
     "attr_valid" / u64 * "seconds the attributes may be cached.",
     "entry_valid_nsec" / u32 * "nanoseconds on top.",
     "attr_valid_nsec" / u32 * "nanoseconds on top.",
-    "attr" / fuse_attr,
+    "attr" / fuse_attr * "the inode's attributes, as GETATTR would give them.",
 )
 
 fuse_forget_in = c_struct(
@@ -120,7 +120,7 @@ fuse_attr_out = c_struct(
     "attr_valid" / u64 * "seconds they may be cached.",
     "attr_valid_nsec" / u32 * "nanoseconds on top.",
     "dummy" / reserved(u32),
-    "attr" / fuse_attr,
+    "attr" / fuse_attr * "the attributes.",
 )
 
 fuse_statx_in = c_struct(
@@ -140,7 +140,7 @@ fuse_statx_out = c_struct(
     "attr_valid_nsec" / u32 * "nanoseconds on top.",
     "flags" / u32 * "AttrFlags.",
     "spare" / reserved(u64, 2),
-    "stat" / fuse_statx,
+    "stat" / fuse_statx * "the attributes.",
 )
 
 fuse_setattr_in = c_struct(
@@ -151,16 +151,16 @@ fuse_setattr_in = c_struct(
     "fh" / u64 * "an open file, with FATTR_FH.",
     "size" / u64 * "new size in bytes.",
     "lock_owner" / u64 * since(9, "with FATTR_LOCKOWNER."),
-    "atime" / u64,
-    "mtime" / u64,
+    "atime" / u64 * "seconds since 1970, two's complement where before; with FATTR_ATIME.",
+    "mtime" / u64 * "as atime; with FATTR_MTIME.",
     "ctime" / u64 * since(23, "seconds, with FATTR_CTIME."),
-    "atimensec" / u32,
-    "mtimensec" / u32,
+    "atimensec" / u32 * "nanoseconds.",
+    "mtimensec" / u32 * "nanoseconds.",
     "ctimensec" / u32 * since(23, "nanoseconds."),
-    "mode" / u32,
+    "mode" / u32 * "type and permissions, with FATTR_MODE.",
     "unused4" / reserved(u32),
-    "uid" / u32,
-    "gid" / u32,
+    "uid" / u32 * "new owner, with FATTR_UID.",
+    "gid" / u32 * "new group, with FATTR_GID.",
     "unused5" / reserved(u32),
 )
 
@@ -174,7 +174,7 @@ fuse_access_in = c_struct(
 fuse_statfs_out = c_struct(
     "fuse_statfs_out",
     "Reply to STATFS; 48 bytes before 7.4.",
-    "st" / fuse_kstatfs,
+    "st" / fuse_kstatfs * "the figures.",
 )
 
 fuse_setxattr_in = c_struct(

@@ -66,5 +66,5 @@ fuse_direntplus = c_struct(
     "fuse_direntplus",
     since(21, "A directory entry with its inode, zero-padded to a multiple of 8."),
     "entry_out" / fuse_entry_out * "nodeid 0: no attributes, no reference.",
-    "dirent" / fuse_dirent,
+    "dirent" / fuse_dirent * "the name, its cookie and type.",
 )

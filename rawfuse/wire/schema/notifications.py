@@ -38,8 +38,8 @@ fuse_notify_delete_out = c_struct(
 fuse_notify_store_out = c_struct(
     "fuse_notify_store_out",
     since(15, "NOTIFY_STORE."),
-    "nodeid" / u64,
-    "offset" / u64,
+    "nodeid" / u64 * "the file.",
+    "offset" / u64 * "bytes: where they go.",
     "size" / u32 * "bytes that follow.",
     "padding" / reserved(u32),
 )
@@ -48,8 +48,8 @@ fuse_notify_retrieve_out = c_struct(
     "fuse_notify_retrieve_out",
     since(15, "NOTIFY_RETRIEVE."),
     "notify_unique" / u64 * "unique of the NOTIFY_REPLY to come; any number.",
-    "nodeid" / u64,
-    "offset" / u64,
+    "nodeid" / u64 * "the file.",
+    "offset" / u64 * "bytes: where to begin.",
     "size" / u32 * "bytes asked for.",
     "padding" / reserved(u32),
 )
@@ -58,7 +58,7 @@ fuse_notify_retrieve_in = c_struct(
     "fuse_notify_retrieve_in",
     since(15, "NOTIFY_REPLY."),
     "dummy1" / reserved(u64),
-    "offset" / u64,
+    "offset" / u64 * "bytes: where they were found.",
     "size" / u32 * "bytes that follow.",
     "dummy2" / reserved(u32),
     "dummy3" / reserved(u64),
