@@ -285,7 +285,7 @@ def _without(wanted: list[tuple[int, int]], held: Sequence[tuple[int, int]]) -> 
     if not left:
         return left
     for start, stop in held[bisect_right(held, left[0][0], key=lambda one: one[1]) :]:
-        if start >= left[-1][1]:
+        if not left or start >= left[-1][1]:
             break
         parts = []
         for first, last in left:
