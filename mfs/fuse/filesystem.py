@@ -417,7 +417,7 @@ def _kill_suidgid(node: Node) -> None:
 
 
 def _nanoseconds(seconds: int, nanoseconds: int) -> int:
-    """The time, from 1677 to 2262 in 64 bits; what lies beyond becomes the nearest of these, as Linux does elsewhere."""
+    """The time, from 1677 to 2262 in 64 bits; what lies beyond becomes the nearest of these, as Linux has it."""
     if seconds >= _SIGNED:
         seconds -= 2 * _SIGNED
     return max(-_SIGNED, min(seconds * _SECOND + nanoseconds, _SIGNED - 1))
