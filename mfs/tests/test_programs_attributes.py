@@ -14,7 +14,11 @@ import pytest
 from mfs.tests.mounting import Mount
 from mfs.tests.programs import run
 
-pytestmark = pytest.mark.kernel("root")
+pytestmark = [
+    pytest.mark.kernel("root"),
+    # Other tests may have left idle worker threads behind; the forked processes touch nothing of theirs.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
+]
 
 NOBODY = 65534
 SECOND = 1_000_000_000

@@ -17,7 +17,11 @@ import pytest
 from mfs.tests.mounting import Mount
 from mfs.tests.programs import pattern
 
-pytestmark = pytest.mark.kernel("root")
+pytestmark = [
+    pytest.mark.kernel("root"),
+    # Other tests may have left idle worker threads behind; the forked processes touch nothing of theirs.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
+]
 
 HUGE = 999_999_999_999_999
 SHARED, EXCLUSIVE = fcntl.LOCK_SH | fcntl.LOCK_NB, fcntl.LOCK_EX | fcntl.LOCK_NB
