@@ -3958,7 +3958,7 @@ class fuse_in_header(WireStruct):
     opcode: Opcode.
     unique: even; the reply repeats it.
     nodeid: the inode, or the directory where a name follows.
-    uid: the caller's, as the mount's user namespace has it.
+    uid: the caller's, as the mount's user namespace has it; with ALLOW_IDMAP only where an inode is made.
     gid: the caller's, as uid.
     pid: the caller's thread, as the mount's pid namespace has it; 0 when the kernel acts by itself.
     total_extlen: units of 8 bytes of extensions at the end. Since 7.38.
@@ -4443,7 +4443,23 @@ class fuse_uring_cmd_req(WireStruct):
 
 
 class Lookup(Request):
-    """LOOKUP (1). Look up a name in a directory. nodeid 0 in the reply is an absence the kernel may cache."""
+    """LOOKUP (1). Look up a name in a directory. nodeid 0 in the reply is an absence the kernel may cache.
+
+    sent: A path walk meets a name that is not cached, or whose entry_valid has passed.
+    nodeid: the directory that holds the name, or shall.
+    reply: Exactly fuse_entry_out (128 bytes; 120 before 7.9); any other size is EIO for the caller.
+    ENOENT: the name is absent; not cached: reply with nodeid 0 and an entry_valid to have it cached.
+    EACCES: the directory must not be searched.
+    ESTALE: the directory is gone; the kernel walks the path once more from its beginning.
+    ENOSYS: not remembered: passed on to the caller.
+
+    A reply with a nodeid other than 0 adds one reference to that inode; FORGET gives it back.
+
+    nodeid 1, a mode without a type or a size above 2**63 - 1 is EIO. "." and ".." come only with EXPORT_SUPPORT. A
+        name has at most 1024 bytes, 4095 with MAX_PAGES.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("name",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "name")
@@ -4468,7 +4484,17 @@ class Lookup(Request):
 
 
 class Forget(Request):
-    """FORGET (2). The kernel drops nlookup of the references it got from replies that carry an entry."""
+    """FORGET (2). The kernel drops nlookup of the references it got from replies that carry an entry.
+
+    sent: An inode leaves the kernel's cache: memory is short, or its last name and last open file are gone. Never
+        on unmount, which drops all references without a word.
+    nodeid: the inode.
+    reply: Never answered: the write of a reply is ENOENT.
+
+    nodeid may be dropped when the references given and taken are even. pid is 0.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -4493,7 +4519,20 @@ class Forget(Request):
 
 
 class GetAttr(Request):
-    """GETATTR (3). Read an inode's attributes."""
+    """GETATTR (3). Read an inode's attributes.
+
+    sent: stat(2) and whatever else needs attributes, when attr_valid has passed; with AUTO_INVAL_DATA also before a
+        read of cached pages.
+    nodeid: the inode.
+    reply: Exactly fuse_attr_out (104 bytes; 96 before 7.9); any other size is EIO for the caller.
+    ENOENT: the inode is gone; passed on to the caller.
+    ESTALE: the same; the kernel walks the path once more.
+    ENOSYS: not remembered: passed on to the caller.
+
+    A reply with another file type than before is EIO and marks the inode bad.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -4518,7 +4557,23 @@ class GetAttr(Request):
 
 
 class SetAttr(Request):
-    """SETATTR (4), since 7.1. Change the attributes that arg.valid names (chmod, chown, truncate, utimens)."""
+    """SETATTR (4), since 7.1. Change the attributes that arg.valid names (chmod, chown, truncate, utimens).
+
+    sent: chmod(2), chown(2), truncate(2), utimensat(2); open(2) with O_TRUNC unless ATOMIC_O_TRUNC was negotiated;
+        with WRITEBACK_CACHE also to store the times that the kernel keeps.
+    nodeid: the inode.
+    reply: Exactly fuse_attr_out (104 bytes; 96 before 7.9); any other size is EIO for the caller.
+    EPERM: the caller does not own the inode.
+    EACCES: not allowed.
+    EFBIG: a size larger than the file system holds.
+    ENOSPC: no room.
+    EROFS: read-only.
+    ENOSYS: not remembered: passed on to the caller.
+
+    Only members that arg.valid names count. The reply holds the attributes after the change.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -4543,7 +4598,19 @@ class SetAttr(Request):
 
 
 class ReadLink(Request):
-    """READLINK (5). Read a symbolic link's target; at most 4095 bytes, no NUL needed."""
+    """READLINK (5). Read a symbolic link's target; at most 4095 bytes, no NUL needed.
+
+    sent: readlink(2), or a path walk through the link; only once while it is cached, with CACHE_SYMLINKS.
+    nodeid: the inode.
+    reply: 0 to 4095 bytes; more are EIO for the caller.
+    EINVAL: not a symbolic link.
+    EACCES: not allowed.
+    ENOSYS: not remembered: passed on to the caller.
+
+    A NUL at the end is tolerated, an empty target accepted; 4096 bytes or more are EIO.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ()
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid")
@@ -4558,7 +4625,23 @@ class ReadLink(Request):
 
 
 class Symlink(Request):
-    """SYMLINK (6), since 7.1. Create the symbolic link name, pointing to target."""
+    """SYMLINK (6), since 7.1. Create the symbolic link name, pointing to target.
+
+    sent: symlink(2).
+    nodeid: the directory that holds the name, or shall.
+    reply: Exactly fuse_entry_out (128 bytes; 120 before 7.9); any other size is EIO for the caller.
+    EEXIST: the name is taken.
+    ENOSPC: no room.
+    EDQUOT: over the quota.
+    EROFS: read-only.
+    EACCES: not allowed in this directory.
+    ENOSYS: not remembered: passed on to the caller.
+
+    The entry in the reply counts as one reference to its nodeid. Linux fails the call with EIO where its nodeid is
+        0 or 1, its mode has another type than asked for, or its size exceeds 2**63 - 1.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("name", "target", "extensions")
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "name", "target", "extensions")
@@ -4589,7 +4672,25 @@ class Symlink(Request):
 
 
 class MkNod(Request):
-    """MKNOD (8), since 7.1. Create a file, device, FIFO or socket; a regular file too where CREATE is absent."""
+    """MKNOD (8), since 7.1. Create a file, device, FIFO or socket; a regular file too where CREATE is absent.
+
+    sent: mknod(2), mkfifo(3), bind(2) of a Unix socket; for regular files also open(2) with O_CREAT after ENOSYS to
+        CREATE.
+    nodeid: the directory that holds the name, or shall.
+    reply: Exactly fuse_entry_out (128 bytes; 120 before 7.9); any other size is EIO for the caller.
+    EEXIST: the name is taken.
+    ENOSPC: no room.
+    EDQUOT: over the quota.
+    EROFS: read-only.
+    EACCES: not allowed in this directory.
+    EPERM: this kind of file cannot be made here.
+    ENOSYS: not remembered: passed on to the caller.
+
+    The entry in the reply counts as one reference to its nodeid. Linux fails the call with EIO where its nodeid is
+        0 or 1, its mode has another type than asked for, or its size exceeds 2**63 - 1.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg", "name", "extensions")
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "extensions")
@@ -4620,7 +4721,24 @@ class MkNod(Request):
 
 
 class MkDir(Request):
-    """MKDIR (9), since 7.1. Create a directory. The mode is already masked unless DONT_MASK was negotiated."""
+    """MKDIR (9), since 7.1. Create a directory. The mode is already masked unless DONT_MASK was negotiated.
+
+    sent: mkdir(2).
+    nodeid: the directory that holds the name, or shall.
+    reply: Exactly fuse_entry_out (128 bytes; 120 before 7.9); any other size is EIO for the caller.
+    EEXIST: the name is taken.
+    ENOSPC: no room.
+    EDQUOT: over the quota.
+    EROFS: read-only.
+    EACCES: not allowed in this directory.
+    EMLINK: the directory has too many.
+    ENOSYS: not remembered: passed on to the caller.
+
+    The entry in the reply counts as one reference to its nodeid. Linux fails the call with EIO where its nodeid is
+        0 or 1, its mode has another type than asked for, or its size exceeds 2**63 - 1.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg", "name", "extensions")
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "extensions")
@@ -4651,7 +4769,21 @@ class MkDir(Request):
 
 
 class Unlink(Request):
-    """UNLINK (10), since 7.1. Remove a name that is not a directory."""
+    """UNLINK (10), since 7.1. Remove a name that is not a directory.
+
+    sent: unlink(2). The kernel has looked the name up, so it is known not to be a directory.
+    nodeid: the directory that holds the name, or shall.
+    reply: The header alone.
+    ENOENT: the name is gone already; the kernel forgets its cached entry.
+    EISDIR: a directory.
+    EBUSY: in use.
+    EROFS: read-only.
+    ENOSYS: not remembered: passed on to the caller.
+
+    The inode lives on while it is open, and is named by nodeid until its FORGET.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("name",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "name")
@@ -4676,7 +4808,20 @@ class Unlink(Request):
 
 
 class RmDir(Request):
-    """RMDIR (11), since 7.1. Remove an empty directory."""
+    """RMDIR (11), since 7.1. Remove an empty directory.
+
+    sent: rmdir(2).
+    nodeid: the directory that holds the name, or shall.
+    reply: The header alone.
+    ENOTEMPTY: it still has entries.
+    ENOENT: the name is gone already; the kernel forgets its cached entry.
+    ENOTDIR: not a directory.
+    EBUSY: in use.
+    EROFS: read-only.
+    ENOSYS: not remembered: passed on to the caller.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("name",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "name")
@@ -4701,7 +4846,23 @@ class RmDir(Request):
 
 
 class Rename(Request):
-    """RENAME (12), since 7.1. Move a name to arg.newdir/newname, replacing what is there."""
+    """RENAME (12), since 7.1. Move a name to arg.newdir/newname, replacing what is there.
+
+    sent: rename(2), and renameat2(2) without flags.
+    nodeid: the directory that holds the old name.
+    reply: The header alone.
+    ENOTEMPTY: the directory that would be replaced has entries.
+    EISDIR: a directory would be replaced by what is none.
+    ENOTDIR: what is no directory would be replaced by one.
+    EXDEV: the two directories cannot share an inode; mv(1) then copies.
+    ENOSPC: no room.
+    EROFS: read-only.
+    ENOSYS: not remembered: passed on to the caller.
+
+    The VFS has already refused a directory moved into itself, and other mounts.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg", "name", "newname")
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "newname")
@@ -4734,6 +4895,21 @@ class Rename(Request):
 class Link(Request):
     """LINK (13), since 7.1. Make another name for the inode arg.oldnodeid. The reply takes a reference, as every entry
     does.
+
+    sent: link(2).
+    nodeid: the directory that shall hold the new name.
+    reply: Exactly fuse_entry_out (128 bytes; 120 before 7.9); any other size is EIO for the caller.
+    EEXIST: the name is taken.
+    EMLINK: the inode has too many names.
+    EPERM: this kind of inode takes no second name.
+    EXDEV: the directory cannot hold this inode.
+    ENOSPC: no room.
+    EROFS: read-only.
+    ENOSYS: never asked again on this connection; from then on: EPERM.
+
+    The reply names the same inode and takes one more reference to it.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
     """
 
     __slots__ = ("arg", "name")
@@ -4764,6 +4940,22 @@ class Link(Request):
 class Open(Request):
     """OPEN (14), since 7.1. Open a file; without O_CREAT, O_EXCL and O_NOCTTY, and without O_TRUNC unless
     ATOMIC_O_TRUNC.
+
+    sent: open(2) of a file that is there, execve(2), and the opening of a file from a handle.
+    nodeid: the inode.
+    reply: Exactly fuse_open_out (16 bytes); any other size is EIO for the caller.
+    EACCES: not allowed.
+    EROFS: opened for writing, and it is read-only.
+    ETXTBSY: opened for writing while it is being run.
+    ENOENT: the inode is gone.
+    ESTALE: the same; the kernel walks the path once more.
+    ENOSYS: never asked again on this connection; from then on: success: fh 0, KEEP_CACHE, no RELEASE.
+
+    fh is the server's own: it comes back with every request on this open file until its RELEASE.
+
+    A passthrough open beside a cached or direct one of the same inode, or the other way round, is EIO.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
     """
 
     __slots__ = ("arg",)
@@ -4789,7 +4981,23 @@ class Open(Request):
 
 
 class Read(Request):
-    """READ (15), since 7.1. Read at most arg.size bytes; fewer mean the end of the file, unless opened direct."""
+    """READ (15), since 7.1. Read at most arg.size bytes; fewer mean the end of the file, unless opened direct.
+
+    sent: read(2), readahead and page faults of a mapped file, as far as the page cache has not got the bytes; every
+        read(2) of a file opened with FOPEN_DIRECT_IO.
+    nodeid: the inode.
+    reply: 0 to arg.size bytes; more are EIO for the caller.
+    EIO: the data could not be had.
+    EINTR: the caller had a signal; see INTERRUPT.
+    EAGAIN: nothing there yet, for a caller with O_NONBLOCK on a file opened direct.
+    ENOSYS: not remembered: passed on to the caller.
+
+    At most 128 KiB, or max_pages pages with MAX_PAGES; max_write does not bound it, the mount option max_read does.
+
+    A reply longer than arg.size is EIO for the caller; a shorter one is the end of the file.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -4816,6 +5024,24 @@ class Read(Request):
 class Write(Request):
     """WRITE (16), since 7.1. Write data; the reply's size 0 or more than asked costs the caller EIO, less is a short
     write.
+
+    sent: write(2), at once; with WRITEBACK_CACHE, and for mapped files, when the kernel writes its dirty pages
+        (WRITE_CACHE, pid 0).
+    nodeid: the inode.
+    reply: Exactly fuse_write_out (8 bytes); any other size is EIO for the caller.
+    ENOSPC: no room.
+    EDQUOT: over the quota.
+    EIO: the data could not be stored.
+    EFBIG: beyond the largest size.
+    EROFS: read-only.
+    ENOSYS: not remembered: passed on to the caller.
+
+    At most max_write bytes, and max_pages pages; 4 KiB for buffered writes without BIG_WRITES.
+
+    Where the write is the kernel's own (WRITE_CACHE) nobody waits for it: the error is kept for fsync(2) and
+        close(2).
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
     """
 
     __slots__ = ("arg", "data")
@@ -4844,7 +5070,16 @@ class Write(Request):
 
 
 class StatFs(Request):
-    """STATFS (17). statfs(2)."""
+    """STATFS (17). statfs(2).
+
+    sent: statfs(2), as df(1) calls it. Without allow_other the kernel answers zeros to other users, unasked.
+    nodeid: the inode.
+    reply: Exactly fuse_statfs_out (80 bytes; 48 before 7.4); any other size is EIO for the caller.
+    EIO: the figures could not be had.
+    ENOSYS: not remembered: passed on to the caller.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ()
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid")
@@ -4859,7 +5094,17 @@ class StatFs(Request):
 
 
 class Release(Request):
-    """RELEASE (18), since 7.1. The last reference to an open file is gone; errors reach nobody."""
+    """RELEASE (18), since 7.1. The last reference to an open file is gone; errors reach nobody.
+
+    sent: The last descriptor, mapping or other use of an open file has ended; once for each OPEN or CREATE with its
+        fh, after its FLUSHes. pid is 0.
+    nodeid: the inode.
+    reply: The header alone.
+    EIO: ignored, as any other errno is.
+    ENOSYS: not remembered: passed on to the caller.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -4884,7 +5129,18 @@ class Release(Request):
 
 
 class FSync(Request):
-    """FSYNC (20), since 7.1. fsync(2), or fdatasync(2) with FSYNC_FDATASYNC."""
+    """FSYNC (20), since 7.1. fsync(2), or fdatasync(2) with FSYNC_FDATASYNC.
+
+    sent: fsync(2), fdatasync(2), msync(2), writes with O_SYNC.
+    nodeid: the inode.
+    reply: The header alone.
+    ENOSPC: no room.
+    EDQUOT: over the quota.
+    EIO: the data could not be stored.
+    ENOSYS: never asked again on this connection; from then on: success.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -4909,7 +5165,23 @@ class FSync(Request):
 
 
 class SetXAttr(Request):
-    """SETXATTR (21), since 7.1. Set an extended attribute; arg.flags are XATTR_CREATE and XATTR_REPLACE."""
+    """SETXATTR (21), since 7.1. Set an extended attribute; arg.flags are XATTR_CREATE and XATTR_REPLACE.
+
+    sent: setxattr(2) and its kin; ACLs too, with POSIX_ACL.
+    nodeid: the inode.
+    reply: The header alone.
+    EEXIST: XATTR_CREATE was given and the attribute is there.
+    ENODATA: XATTR_REPLACE was given and it is not.
+    EOPNOTSUPP: no attributes of this namespace here; asked again next time, unlike after ENOSYS.
+    E2BIG: the value is too long.
+    ENOSPC: no room.
+    EDQUOT: over the quota.
+    ENOSYS: never asked again on this connection; from then on: EOPNOTSUPP.
+
+    arg is 8 bytes long unless SETXATTR_EXT was negotiated, then 16, whatever the minor.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg", "name", "value")
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "value")
@@ -4942,6 +5214,21 @@ class SetXAttr(Request):
 class GetXAttr(Request):
     """GETXATTR (22), since 7.1. Read an extended attribute; with arg.size 0 only its size. Too long for arg.size is
     ERANGE.
+
+    sent: getxattr(2) and its kin. Also unasked: security.capability before the first write of a file and at
+        execve(2), ACLs with POSIX_ACL.
+    nodeid: the inode.
+    reply: fuse_getxattr_out (8 bytes) where arg.size is 0; else 0 to arg.size bytes.
+    ENODATA: there is no such attribute.
+    ERANGE: the value is longer than arg.size.
+    EOPNOTSUPP: no attributes of this namespace here; asked again next time, unlike after ENOSYS.
+    ENOSYS: never asked again on this connection; from then on: EOPNOTSUPP.
+
+    A reply longer than arg.size is EIO for the caller and EINVAL for the write of it.
+
+    ENOSYS also saves the question for security.capability before every first write.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
     """
 
     __slots__ = ("arg", "name")
@@ -4972,6 +5259,19 @@ class GetXAttr(Request):
 class ListXAttr(Request):
     """LISTXATTR (23), since 7.1. The names of all extended attributes, each ended by a NUL; with arg.size 0 only their
     size.
+
+    sent: listxattr(2) and its kin.
+    nodeid: the inode.
+    reply: fuse_getxattr_out (8 bytes) where arg.size is 0; else 0 to arg.size bytes.
+    ERANGE: the list is longer than arg.size.
+    EOPNOTSUPP: no attributes here; asked again next time, unlike after ENOSYS.
+    ENOSYS: never asked again on this connection; from then on: EOPNOTSUPP.
+
+    A reply longer than arg.size is EIO for the caller and EINVAL for the write of it.
+
+    A list whose last name has no NUL is EIO.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
     """
 
     __slots__ = ("arg",)
@@ -4997,7 +5297,18 @@ class ListXAttr(Request):
 
 
 class RemoveXAttr(Request):
-    """REMOVEXATTR (24), since 7.1. Remove an extended attribute."""
+    """REMOVEXATTR (24), since 7.1. Remove an extended attribute.
+
+    sent: removexattr(2) and its kin; taking an ACL away, with POSIX_ACL.
+    nodeid: the inode.
+    reply: The header alone.
+    ENODATA: there is no such attribute.
+    EOPNOTSUPP: no attributes of this namespace here; asked again next time, unlike after ENOSYS.
+    EROFS: read-only.
+    ENOSYS: never asked again on this connection; from then on: EOPNOTSUPP.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("name",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "name")
@@ -5024,6 +5335,20 @@ class RemoveXAttr(Request):
 class Flush(Request):
     """FLUSH (25), since 7.1. A descriptor was closed; comes once per close(2), so perhaps often for one OPEN. Its
     error is close's.
+
+    sent: close(2) of each descriptor, also at the end of a process; not with FOPEN_NOFLUSH. Dirty pages were
+        written before.
+    nodeid: the inode.
+    reply: The header alone.
+    ENOSPC: no room.
+    EDQUOT: over the quota.
+    EIO: the data could not be stored.
+    EINTR: the caller had a signal; the descriptor is closed all the same.
+    ENOSYS: never asked again on this connection; from then on: success.
+
+    Drop the POSIX locks of arg.lock_owner.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
     """
 
     __slots__ = ("arg",)
@@ -5049,7 +5374,25 @@ class Flush(Request):
 
 
 class Init(Request):
-    """INIT (26). The first request: versions, flags and limits."""
+    """INIT (26). The first request: versions, flags and limits.
+
+    sent: The mount begins; nothing else comes before its reply. unique is 2.
+    nodeid: 0: it is about the connection.
+    reply: 8 bytes up to the whole of fuse_init_out (64 bytes).
+    EPROTO: as any errno: the connection is dead, every call is ECONNREFUSED, the mount stays.
+    ENOSYS: never asked again on this connection; from then on: ECONNREFUSED for every call.
+
+    Reply with the smaller of both minors and with the flags wanted of those offered. flags2 counts only with
+        INIT_EXT in flags.
+
+    The kernel goes by the minor in the reply: structs are as long as that minor had them. It does not hold back
+        newer opcodes, but for BATCH_FORGET.
+
+    A major other than 7 ends the connection; Linux never sends a second INIT, whatever the header says. A reply of
+        8 to 64 bytes is taken, what is left out is zero.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5074,7 +5417,21 @@ class Init(Request):
 
 
 class OpenDir(Request):
-    """OPENDIR (27), since 7.1. Open a directory."""
+    """OPENDIR (27), since 7.1. Open a directory.
+
+    sent: opendir(3), and open(2) of a directory.
+    nodeid: the inode.
+    reply: Exactly fuse_open_out (16 bytes); any other size is EIO for the caller.
+    EACCES: not allowed.
+    ENOTDIR: not a directory.
+    ENOENT: the inode is gone.
+    ENOSYS: never asked again on this connection; from then on: success: fh 0, KEEP_CACHE and CACHE_DIR, no
+        RELEASEDIR.
+
+    With FOPEN_CACHE_DIR and FOPEN_KEEP_CACHE the kernel lists from its cache and sends no READDIR.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5101,6 +5458,20 @@ class OpenDir(Request):
 class ReadDir(Request):
     """READDIR (28), since 7.1. Read entries after the cookie arg.offset (0 is the beginning); an empty reply is the
     end.
+
+    sent: getdents(2), as far as the listing is not cached.
+    nodeid: the inode.
+    reply: 0 to arg.size bytes of fuse_dirent, each with its name and padded to 8 bytes; no entry is the end.
+    EIO: the directory could not be read.
+    EINVAL: the offset is no cookie of this directory.
+    ENOSYS: not remembered: passed on to the caller.
+
+    arg.offset is 0 or the off of an entry given before, in whatever order: a cookie, never a count of bytes.
+
+    An entry with a slash in its name, or a name of 0 or more than 4095 bytes, is EIO if it is the first of a reply,
+        else it ends the reply before it. An entry cut off at the end is left out.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
     """
 
     __slots__ = ("arg",)
@@ -5126,7 +5497,16 @@ class ReadDir(Request):
 
 
 class ReleaseDir(Request):
-    """RELEASEDIR (29), since 7.1. The last reference to an open directory is gone."""
+    """RELEASEDIR (29), since 7.1. The last reference to an open directory is gone.
+
+    sent: The last descriptor of an open directory is closed; once for each OPENDIR. pid is 0.
+    nodeid: the inode.
+    reply: The header alone.
+    EIO: ignored, as any other errno is.
+    ENOSYS: not remembered: passed on to the caller.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5151,7 +5531,18 @@ class ReleaseDir(Request):
 
 
 class FSyncDir(Request):
-    """FSYNCDIR (30), since 7.2. fsync(2) of a directory."""
+    """FSYNCDIR (30), since 7.2. fsync(2) of a directory.
+
+    sent: fsync(2) of a directory.
+    nodeid: the inode.
+    reply: The header alone.
+    ENOSPC: no room.
+    EDQUOT: over the quota.
+    EIO: the data could not be stored.
+    ENOSYS: never asked again on this connection; from then on: success.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5176,7 +5567,18 @@ class FSyncDir(Request):
 
 
 class GetLk(Request):
-    """GETLK (31), since 7.7. The first lock that stands in the way of arg.lk, or type F_UNLCK. Needs POSIX_LOCKS."""
+    """GETLK (31), since 7.7. The first lock that stands in the way of arg.lk, or type F_UNLCK. Needs POSIX_LOCKS.
+
+    sent: fcntl(2) with F_GETLK or F_OFD_GETLK, with POSIX_LOCKS; else the kernel keeps the locks and asks nobody.
+    nodeid: the inode.
+    reply: Exactly fuse_lk_out (24 bytes); any other size is EIO for the caller.
+    EINVAL: no such range.
+    ENOSYS: not remembered: passed on to the caller.
+
+    Locks of a process end with the FLUSH of any close(2) of the file, whose lock_owner names it.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5201,7 +5603,19 @@ class GetLk(Request):
 
 
 class SetLk(Request):
-    """SETLK (32), since 7.7. Take or drop a lock without waiting. Needs POSIX_LOCKS, or FLOCK_LOCKS for flock(2)."""
+    """SETLK (32), since 7.7. Take or drop a lock without waiting. Needs POSIX_LOCKS, or FLOCK_LOCKS for flock(2).
+
+    sent: fcntl(2) with F_SETLK, with POSIX_LOCKS; flock(2) with LOCK_NB, with FLOCK_LOCKS; every unlocking.
+    nodeid: the inode.
+    reply: The header alone.
+    EAGAIN: a lock of somebody else stands in the way.
+    ENOLCK: too many locks.
+    ENOSYS: not remembered: passed on to the caller.
+
+    Locks of a process end with the FLUSH of any close(2) of the file, whose lock_owner names it.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5226,7 +5640,22 @@ class SetLk(Request):
 
 
 class SetLkW(Request):
-    """SETLKW (33), since 7.7. Take a lock, waiting for it."""
+    """SETLKW (33), since 7.7. Take a lock, waiting for it.
+
+    sent: fcntl(2) with F_SETLKW, with POSIX_LOCKS; flock(2), with FLOCK_LOCKS.
+    nodeid: the inode.
+    reply: The header alone.
+    EINTR: the caller had a signal: INTERRUPT came, and the lock was not taken.
+    EDEADLK: waiting would never end.
+    ENOLCK: too many locks.
+    ENOSYS: not remembered: passed on to the caller.
+
+    The reply is due when the lock is taken, however long that takes.
+
+    Locks of a process end with the FLUSH of any close(2) of the file, whose lock_owner names it.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5251,7 +5680,20 @@ class SetLkW(Request):
 
 
 class Access(Request):
-    """ACCESS (34), since 7.3. access(2); not sent with default_permissions."""
+    """ACCESS (34), since 7.3. access(2); not sent with default_permissions.
+
+    sent: access(2), chdir(2) and chroot(2); never with default_permissions, where the kernel judges by mode, uid
+        and gid itself.
+    nodeid: the inode.
+    reply: The header alone.
+    EACCES: not allowed.
+    EROFS: W_OK was asked for, and it is read-only.
+    ENOSYS: never asked again on this connection; from then on: success.
+
+    It is no protection: without default_permissions every other request must be judged as well.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5276,7 +5718,28 @@ class Access(Request):
 
 
 class Create(Request):
-    """CREATE (35), since 7.3. Create a file and open it."""
+    """CREATE (35), since 7.3. Create a file and open it.
+
+    sent: open(2) with O_CREAT of a name that the kernel takes for absent.
+    nodeid: the directory that holds the name, or shall.
+    reply: Exactly fuse_entry_out (128 bytes; 120 before 7.9) and fuse_open_out (16 bytes); any other size is EIO
+        for the caller.
+    EEXIST: the name is taken.
+    ENOSPC: no room.
+    EDQUOT: over the quota.
+    EROFS: read-only.
+    EACCES: not allowed in this directory.
+    EISDIR: a directory of that name has turned up.
+    ENOSYS: never asked again on this connection; from then on: LOOKUP, MKNOD and OPEN instead.
+
+    The entry in the reply counts as one reference to its nodeid. Linux fails the call with EIO where its nodeid is
+        0 or 1, its mode has another type than asked for, or its size exceeds 2**63 - 1.
+
+    The reply is the entry and the open file, 144 bytes. The name may exist by now: without O_EXCL among arg.flags
+        open it then.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg", "name", "extensions")
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "extensions")
@@ -5309,6 +5772,21 @@ class Create(Request):
 class Interrupt(Request):
     """INTERRUPT (36), since 7.7. The caller of request arg.unique got a signal; it waits on until that request is
     answered.
+
+    sent: A signal reaches a caller whose request the server has read but not answered. unique is the target's with
+        bit 0 set; uid, gid, pid and nodeid are 0.
+    nodeid: 0: it is about the connection.
+    reply: The header alone, or nothing at all.
+    EAGAIN: ask again later: the request was not known yet.
+    ENOENT: the usual answer for a target that is unknown; no effect.
+    ENOSYS: never asked again on this connection; from then on: no more INTERRUPT.
+
+    The caller waits, even when killed, until the target itself is answered: with EINTR where it was given up, with
+        its result where not.
+
+    It may overtake its target or come after it was answered; a reply is optional, 16 bytes long.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
     """
 
     __slots__ = ("arg",)
@@ -5334,7 +5812,16 @@ class Interrupt(Request):
 
 
 class BMap(Request):
-    """BMAP (37), since 7.8. Where a file's block lies on the block device; only of fuseblk mounts."""
+    """BMAP (37), since 7.8. Where a file's block lies on the block device; only of fuseblk mounts.
+
+    sent: ioctl(2) FIBMAP and swapon(2), on fuseblk mounts.
+    nodeid: the inode.
+    reply: Exactly fuse_bmap_out (8 bytes); any other size is EIO for the caller.
+    EIO: as any errno: the caller sees block 0, a hole.
+    ENOSYS: never asked again on this connection; from then on: block 0.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: the source of Linux; not seen on a mount by the authors.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5359,7 +5846,17 @@ class BMap(Request):
 
 
 class Destroy(Request):
-    """DESTROY (38), since 7.8. The last request; only of fuseblk mounts, never of ordinary ones."""
+    """DESTROY (38), since 7.8. The last request; of fuseblk and virtiofs mounts, never of ordinary ones.
+
+    sent: The unmount of a fuseblk or virtiofs mount, at its end; ordinary mounts just end, with ENODEV on the
+        device.
+    nodeid: 0: it is about the connection.
+    reply: The header alone.
+    EIO: ignored, as any other errno is.
+    ENOSYS: not remembered; each time: nothing.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: the source of Linux; not seen on a mount by the authors.
+    """
 
     __slots__ = ()
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid")
@@ -5374,7 +5871,24 @@ class Destroy(Request):
 
 
 class Ioctl(Request):
-    """IOCTL (39), since 7.11. ioctl(2)."""
+    """IOCTL (39), since 7.11. ioctl(2).
+
+    sent: ioctl(2) that the VFS does not deal with itself, FS_IOC_GETFLAGS of lsattr(1) among them; of a directory
+        with HAS_IOCTL_DIR.
+    nodeid: the inode.
+    reply: fuse_ioctl_out (16 bytes), then 0 to arg.out_size bytes.
+    ENOTTY: this file knows no such command.
+    EINVAL: a bad argument.
+    ENOSYS: not remembered; each time: ENOTTY.
+
+    The kernel goes by the size and direction in the command number: that many bytes of the caller's memory come as
+        data and are written back from the reply.
+
+    Only CUSE may ask for other memory: reply with FUSE_IOCTL_RETRY and a list of fuse_ioctl_iovec, those to read
+        first, at most 256, and the request comes again (IOCTL_UNRESTRICTED).
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg", "data")
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "data")
@@ -5402,7 +5916,18 @@ class Ioctl(Request):
 
 
 class Poll(Request):
-    """POLL (40), since 7.11. poll(2); with SCHEDULE_NOTIFY, arg.kh is to be notified later."""
+    """POLL (40), since 7.11. poll(2); with SCHEDULE_NOTIFY, arg.kh is to be notified later.
+
+    sent: poll(2), select(2) and epoll(7) on an open file.
+    nodeid: the inode.
+    reply: Exactly fuse_poll_out (8 bytes); any other size is EIO for the caller.
+    EIO: any errno but ENOSYS: the poller sees POLLERR.
+    ENOSYS: never asked again on this connection; from then on: always ready.
+
+    After a reply without readiness send NOTIFY_POLL with arg.kh when that changes, once per SCHEDULE_NOTIFY.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5429,6 +5954,15 @@ class Poll(Request):
 class NotifyReply(Request):
     """NOTIFY_REPLY (41), since 7.15. The cached bytes that a NOTIFY_RETRIEVE asked for; unique is that notification's
     notify_unique.
+
+    sent: The answer to NOTIFY_RETRIEVE: a request by its form, but its unique is the server's notify_unique, odd or
+        even, and it must not be answered.
+    nodeid: the inode.
+    reply: Never answered: the write of a reply is ENOENT.
+
+    The bytes may be fewer than asked for: what was cached from offset on.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
     """
 
     __slots__ = ("arg", "data")
@@ -5457,7 +5991,16 @@ class NotifyReply(Request):
 
 
 class BatchForget(Request):
-    """BATCH_FORGET (42), since 7.16. Several FORGETs in one message. Never sent below minor 16."""
+    """BATCH_FORGET (42), since 7.16. Several FORGETs in one message. Never sent below minor 16.
+
+    sent: Several FORGETs are due at once and the INIT reply named minor 16 or later.
+    nodeid: 0: it is about the connection.
+    reply: Never answered: the write of a reply is ENOENT.
+
+    nodeid in the header is 0; each item names its own.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg", "forgets")
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "forgets")
@@ -5485,7 +6028,20 @@ class BatchForget(Request):
 
 
 class Fallocate(Request):
-    """FALLOCATE (43), since 7.19. fallocate(2); arg.mode holds FALLOC_FL_*."""
+    """FALLOCATE (43), since 7.19. fallocate(2); arg.mode holds FALLOC_FL_*.
+
+    sent: fallocate(2); modes other than KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE the kernel refuses itself.
+    nodeid: the inode.
+    reply: The header alone.
+    EOPNOTSUPP: not in this mode; asked again next time, unlike after ENOSYS.
+    EFBIG: beyond the largest size.
+    ENOSPC: no room.
+    EDQUOT: over the quota.
+    EIO: the data could not be stored.
+    ENOSYS: never asked again on this connection; from then on: EOPNOTSUPP.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5512,6 +6068,23 @@ class Fallocate(Request):
 class ReadDirPlus(Request):
     """READDIRPLUS (44), since 7.21. READDIR and LOOKUP in one: every entry but "." and ".." with a nodeid takes a
     reference.
+
+    sent: getdents(2), with DO_READDIRPLUS; with READDIRPLUS_AUTO only where the attributes will likely be wanted.
+    nodeid: the inode.
+    reply: 0 to arg.size bytes of fuse_direntplus, each with its name and padded to 8 bytes; no entry is the end.
+    EIO: the directory could not be read.
+    EINVAL: the offset is no cookie of this directory.
+    ENOSYS: not remembered: passed on to the caller.
+
+    arg.offset is 0 or the off of an entry given before, in whatever order: a cookie, never a count of bytes.
+
+    An entry with a slash in its name, or a name of 0 or more than 4095 bytes, is EIO if it is the first of a reply,
+        else it ends the reply before it. An entry cut off at the end is left out.
+
+    Every entry with a nodeid adds one reference, but for "." and "..", which never do. An entry that no longer fits
+        the reply must add none.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
     """
 
     __slots__ = ("arg",)
@@ -5537,7 +6110,21 @@ class ReadDirPlus(Request):
 
 
 class Rename2(Request):
-    """RENAME2 (45), since 7.23. renameat2(2): RENAME_NOREPLACE, RENAME_EXCHANGE."""
+    """RENAME2 (45), since 7.23. renameat2(2): RENAME_NOREPLACE, RENAME_EXCHANGE.
+
+    sent: renameat2(2) with flags; after ENOSYS never again, and such calls are EINVAL.
+    nodeid: the directory that holds the old name.
+    reply: The header alone.
+    EEXIST: RENAME_NOREPLACE was given and the new name is taken.
+    ENOENT: RENAME_EXCHANGE was given and the new name is absent.
+    EINVAL: a flag that is not supported here.
+    ENOTEMPTY: the directory that would be replaced has entries.
+    EXDEV: the two directories cannot share an inode.
+    EROFS: read-only.
+    ENOSYS: never asked again on this connection; from then on: EINVAL, where flags are given.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg", "name", "newname")
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "newname")
@@ -5568,7 +6155,17 @@ class Rename2(Request):
 
 
 class LSeek(Request):
-    """LSEEK (46), since 7.24. SEEK_HOLE and SEEK_DATA only."""
+    """LSEEK (46), since 7.24. SEEK_HOLE and SEEK_DATA only.
+
+    sent: lseek(2) with SEEK_DATA or SEEK_HOLE.
+    nodeid: the inode.
+    reply: Exactly fuse_lseek_out (8 bytes); any other size is EIO for the caller.
+    ENXIO: arg.offset is at or beyond the end, or no data follows.
+    EINVAL: another whence.
+    ENOSYS: never asked again on this connection; from then on: the file taken as one piece of data.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5593,7 +6190,23 @@ class LSeek(Request):
 
 
 class CopyFileRange(Request):
-    """COPY_FILE_RANGE (47), since 7.28. copy_file_range(2), at most 0xFFFFF000 bytes in one request."""
+    """COPY_FILE_RANGE (47), since 7.28. copy_file_range(2), at most 0xFFFFF000 bytes in one request.
+
+    sent: copy_file_range(2) within one connection, of kernels before 6.18 or after ENOSYS to COPY_FILE_RANGE_64.
+    nodeid: the inode copied from.
+    reply: Exactly fuse_write_out (8 bytes); any other size is EIO for the caller.
+    EOPNOTSUPP: not these ranges: the kernel reads and writes for this call, and asks again next time.
+    EXDEV: as EOPNOTSUPP.
+    EINVAL: final: the caller gets it.
+    ENOSPC: no room.
+    EDQUOT: over the quota.
+    EIO: the data could not be stored.
+    ENOSYS: never asked again on this connection; from then on: READ and WRITE from then on.
+
+    The destination grows to off_out plus the count in the reply, so never claim more than was copied.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5618,7 +6231,16 @@ class CopyFileRange(Request):
 
 
 class SetupMapping(Request):
-    """SETUPMAPPING (48), since 7.31. Map a part of a file into the DAX window; virtiofs only."""
+    """SETUPMAPPING (48), since 7.31. Map a part of a file into the DAX window; virtiofs only.
+
+    sent: A page of a file is wanted in the DAX window; virtiofs only.
+    nodeid: the inode.
+    reply: The header alone.
+    EIO: the mapping failed.
+    ENOSYS: not remembered: passed on to the caller.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: the source of Linux; not seen on a mount by the authors.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5643,7 +6265,16 @@ class SetupMapping(Request):
 
 
 class RemoveMapping(Request):
-    """REMOVEMAPPING (49), since 7.31. Give up parts of the DAX window; virtiofs only."""
+    """REMOVEMAPPING (49), since 7.31. Give up parts of the DAX window; virtiofs only.
+
+    sent: Ranges of the DAX window are to be used otherwise; virtiofs only.
+    nodeid: the inode.
+    reply: The header alone.
+    EIO: the unmapping failed.
+    ENOSYS: not remembered: passed on to the caller.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: the source of Linux; not seen on a mount by the authors.
+    """
 
     __slots__ = ("arg", "mappings")
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "mappings")
@@ -5671,7 +6302,17 @@ class RemoveMapping(Request):
 
 
 class SyncFs(Request):
-    """SYNCFS (50), since 7.34. syncfs(2)."""
+    """SYNCFS (50), since 7.34. syncfs(2).
+
+    sent: syncfs(2) and sync(2), on virtiofs; not seen of ordinary mounts on Linux 6.18.
+    nodeid: the root, 1.
+    reply: The header alone.
+    EIO: something could not be stored.
+    ENOSPC: no room.
+    ENOSYS: never asked again on this connection; from then on: success.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: the source of Linux; not seen on a mount by the authors.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5696,7 +6337,22 @@ class SyncFs(Request):
 
 
 class TmpFile(Request):
-    """TMPFILE (51), since 7.37. open(2) with O_TMPFILE; the name is always "/"."""
+    """TMPFILE (51), since 7.37. open(2) with O_TMPFILE; the name is always "/".
+
+    sent: open(2) with O_TMPFILE.
+    nodeid: the directory that holds the name, or shall.
+    reply: Exactly fuse_entry_out (128 bytes; 120 before 7.9) and fuse_open_out (16 bytes); any other size is EIO
+        for the caller.
+    EOPNOTSUPP: no file without a name here; asked again next time, unlike after ENOSYS.
+    ENOSPC: no room.
+    EDQUOT: over the quota.
+    EROFS: read-only.
+    ENOSYS: never asked again on this connection; from then on: EOPNOTSUPP.
+
+    The name in the message is "/" and means nothing. LINK may give the inode a name later.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg", "name", "extensions")
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg", "name", "extensions")
@@ -5727,7 +6383,19 @@ class TmpFile(Request):
 
 
 class Statx(Request):
-    """STATX (52), since 7.39. statx(2) where the caller asks for what GETATTR does not give."""
+    """STATX (52), since 7.39. statx(2) where the caller asks for what GETATTR does not give.
+
+    sent: statx(2) that asks for more than GETATTR gives, such as the time of birth.
+    nodeid: the inode.
+    reply: Exactly fuse_statx_out (288 bytes); any other size is EIO for the caller.
+    ENOENT: the inode is gone.
+    EINVAL: a mask that is not understood.
+    ENOSYS: never asked again on this connection; from then on: GETATTR instead.
+
+    stat.mask in the reply says which members count; the kernel fills in the device numbers itself.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5752,7 +6420,27 @@ class Statx(Request):
 
 
 class CopyFileRange64(Request):
-    """COPY_FILE_RANGE_64 (53), since 7.45. copy_file_range(2) of any length; sent whatever minor was negotiated."""
+    """COPY_FILE_RANGE_64 (53), since 7.45. copy_file_range(2) of any length; sent whatever minor was negotiated.
+
+    sent: copy_file_range(2), as cp(1) calls it, within one connection; from Linux 6.18 on, even where the INIT
+        reply named an older minor.
+    nodeid: the inode copied from.
+    reply: Exactly fuse_copy_file_range_out (8 bytes); any other size is EIO for the caller.
+    EOPNOTSUPP: not these ranges: the kernel reads and writes for this call, and asks again next time.
+    EXDEV: as EOPNOTSUPP.
+    EINVAL: final: the caller gets it.
+    ENOSPC: no room.
+    EDQUOT: over the quota.
+    EIO: the data could not be stored.
+    ENOSYS: never asked again on this connection; from then on: COPY_FILE_RANGE instead.
+
+    The kernel has clipped len to the source's size and refused overlaps in one file; bytes that are dirty in mapped
+        pages were written before.
+
+    The destination grows to off_out plus the count in the reply, so never claim more than was copied.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")
@@ -5777,7 +6465,20 @@ class CopyFileRange64(Request):
 
 
 class CuseInit(Request):
-    """CUSE_INIT (4096). INIT of a character device; the bytes hold DEVNAME=name."""
+    """CUSE_INIT (4096). INIT of a character device (CUSE); the bytes hold DEVNAME=name.
+
+    sent: /dev/cuse was opened: the character device that its reply names is made, and OPEN, READ, WRITE, FLUSH,
+        RELEASE, FSYNC, IOCTL and POLL of it follow.
+    nodeid: 0: it is about the connection.
+    reply: cuse_init_out (72 bytes), then 0 to 4096 bytes.
+    EPROTO: as any errno: the device is not made.
+    ENOSYS: not remembered; each time: the device is not made.
+
+    The reply's struct is followed by strings NAME=value, each ended by a NUL, at most 4096 bytes; DEVNAME is needed
+        and names the file in /dev.
+
+    Shape: fuse_kernel.h 7.45. Behaviour: the source of Linux; not seen on a mount by the authors.
+    """
 
     __slots__ = ("arg",)
     FIELDS: ClassVar[tuple[str, ...]] = ("unique", "nodeid", "uid", "gid", "pid", "arg")

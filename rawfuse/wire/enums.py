@@ -144,7 +144,7 @@ NUMBER_DOCS: dict[str, str] = {
     "FUSE_IOCTL_MAX_IOV": "The most iovecs that a retry of IOCTL may name, those to read and to write together.",
     "FUSE_MIN_READ_BUFFER": "Bytes that a read of the device must ask for at least; see max_write of fuse_init_out.",
     "CUSE_INIT_INFO_MAX": "The most bytes of NAME=value strings in the reply to CUSE_INIT.",
-    "FUSE_INVALID_UIDGID": "A uid or gid that the mount's user namespace has no number for; (uint32_t) -1.",
+    "FUSE_INVALID_UIDGID": "With ALLOW_IDMAP, uid and gid in the header of a request that makes no inode.",
     "FUSE_NAME_OFFSET": "Where the name begins in fuse_dirent, in bytes.",
     "FUSE_NAME_OFFSET_DIRENTPLUS": "Where the name begins in fuse_direntplus, in bytes.",
     "FUSE_DEV_IOC_MAGIC": "The type byte of the device's ioctls.",

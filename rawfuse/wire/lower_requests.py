@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from rawfuse.wire.layout import Layout
+from rawfuse.wire.meanings import MEANINGS
 from rawfuse.wire.opcodes import NOTIFICATIONS, OPERATIONS, Array, Body, Fixed, Name, Operation, Payload
+from rawfuse.wire.prose import enosys_text, nodeid_text, reply_text, source_text
 from rawfuse.wire.text import block, docstring, tuple_text
 from rawfuse.wire.versions import SETXATTR_COMPAT_SIZE, SIZES
 
@@ -108,13 +110,24 @@ def _declarations(attributes: list[tuple[str, str, str]]) -> Iterator[str]:
         yield f"    {name}: {default if name == 'arg' else kind}"
 
 
-def _request_class(operation: Operation) -> Iterator[str]:
+def _request_doc(operation: Operation, layouts: Mapping[str, Layout]) -> list[str]:
+    meaning = MEANINGS[operation.opcode]
+    since = f", since 7.{operation.since}" if operation.since is not None else ""
+    lines = [f"sent: {meaning.when}", f"nodeid: {nodeid_text(operation)}."]
+    lines.append(f"reply: {reply_text(operation.reply, lambda name: layouts[name].size)}")
+    lines += [f"{name}: {text}." for name, text in meaning.errors]
+    if enosys := enosys_text(operation):
+        lines.append(f"ENOSYS: {enosys}.")
+    paragraphs = [f"{operation.label} ({operation.opcode}){since}. {operation.doc}", "\n".join(lines)]
+    return [*paragraphs, *meaning.notes, source_text(meaning)]
+
+
+def _request_class(operation: Operation, layouts: Mapping[str, Layout]) -> Iterator[str]:
     attributes = list(_attributes(operation.body))
     if operation.extensible:
         attributes.append(("extensions", "tuple[Extension, ...]", "()"))
-    since = f", since 7.{operation.since}" if operation.since is not None else ""
     yield f"class {operation.request}(Request):"
-    yield docstring([f"{operation.label} ({operation.opcode}){since}. {operation.doc}"])
+    yield docstring(_request_doc(operation, layouts))
     yield ""
     yield block("    __slots__ = ", tuple_text(name for name, _, _ in attributes))
     yield block(
@@ -226,7 +239,7 @@ def _decoder(operation: Operation, layouts: Mapping[str, Layout]) -> Iterator[st
 def lower_requests(layouts: Mapping[str, Layout]) -> Iterator[str]:
     """Classes, decoders and the dispatcher."""
     for operation in OPERATIONS:
-        yield from _request_class(operation)
+        yield from _request_class(operation, layouts)
         yield from ("", "")
     yield ERRORS
     yield ""

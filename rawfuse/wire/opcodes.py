@@ -229,7 +229,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _op(37, "FUSE_BMAP", "BMap", "inode", (Fixed("fuse_bmap_in"),), _fixed("fuse_bmap_out"), 8, Enosys(True, "block 0"),
         doc="Where a file's block lies on the block device; only of fuseblk mounts."),
     _op(38, "FUSE_DESTROY", "Destroy", "none", (), EMPTY, 8, Enosys(False, "nothing"),
-        doc="The last request; only of fuseblk mounts, never of ordinary ones."),
+        doc="The last request; of fuseblk and virtiofs mounts, never of ordinary ones."),
     _op(39, "FUSE_IOCTL", "Ioctl", "inode", (Fixed("fuse_ioctl_in"), Payload("data", "in_size")),
         Reply("head", ("fuse_ioctl_out",), "out_size"), 11, Enosys(False, "ENOTTY"), doc="ioctl(2)."),
     _op(40, "FUSE_POLL", "Poll", "inode", (Fixed("fuse_poll_in"),), _fixed("fuse_poll_out"), 11,
@@ -266,7 +266,7 @@ OPERATIONS: tuple[Operation, ...] = (
         _fixed("fuse_copy_file_range_out"), 45, Enosys(True, "COPY_FILE_RANGE instead"),
         doc="copy_file_range(2) of any length; sent whatever minor was negotiated."),
     _op(4096, "CUSE_INIT", "CuseInit", "none", (Fixed("cuse_init_in"),), Reply("head", ("cuse_init_out",), 4096), None,
-        Enosys(False, "the device is not made"), doc="INIT of a character device; the bytes hold DEVNAME=name."),
+        Enosys(False, "the device is not made"), doc="INIT of a character device (CUSE); the bytes hold DEVNAME=name."),
 )
 # fmt: on
 

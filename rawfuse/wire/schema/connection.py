@@ -72,7 +72,7 @@ fuse_in_header = c_struct(
     "opcode" / u32 * "Opcode.",
     "unique" / u64 * "even; the reply repeats it.",
     "nodeid" / u64 * "the inode, or the directory where a name follows.",
-    "uid" / u32 * "the caller's, as the mount's user namespace has it.",
+    "uid" / u32 * "the caller's, as the mount's user namespace has it; with ALLOW_IDMAP only where an inode is made.",
     "gid" / u32 * "the caller's, as uid.",
     "pid" / u32 * "the caller's thread, as the mount's pid namespace has it; 0 when the kernel acts by itself.",
     "total_extlen" / u16 * since(38, "units of 8 bytes of extensions at the end."),
