@@ -12,6 +12,9 @@ __all__ = ["DEFAULT_DEVICE", "connection_of", "connection_over", "open_device"]
 
 DEFAULT_DEVICE = "/dev/fuse"
 
+_NUMBER = os.makedev(10, 229)
+"""MISC_MAJOR and FUSE_MINOR (linux/miscdevice.h)."""
+
 _ADVICE = {
     errno.ENOENT: "there is no FUSE device: load the module with modprobe fuse, or give a container --device /dev/fuse",
     errno.ENXIO: "the kernel has no FUSE: load the module with modprobe fuse",
@@ -28,11 +31,15 @@ def open_device(path: str | os.PathLike[str] | None = None) -> int:
     """
     name = os.fspath(path) if path is not None else os.environ.get("RAWFUSE_DEVICE") or DEFAULT_DEVICE
     try:
-        return os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         number = error.errno or errno.EIO
         message = _ADVICE.get(number, f"cannot open the FUSE device: {os.strerror(number)}")
         raise DeviceError(number, message, name) from error
+    if os.fstat(fd).st_rdev != _NUMBER:
+        os.close(fd)
+        raise DeviceError(errno.EINVAL, "not a FUSE device, whose number is 10:229", name)
+    return fd
 
 
 def connection_of(fd: int) -> int | None:
