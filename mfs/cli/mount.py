@@ -47,10 +47,8 @@ def _serve_in_foreground(service: Service) -> int:
 
 def device_path(given: str | None) -> str | None:
     """The device that was asked for, absolute: a server in the background works elsewhere. None: what is usual."""
-    usual = os.environ.get("RAWFUSE_DEVICE")
-    if usual:
-        os.environ["RAWFUSE_DEVICE"] = os.path.abspath(usual)
-    return os.path.abspath(given) if given else None
+    name = given or os.environ.get("RAWFUSE_DEVICE")
+    return os.path.abspath(name) if name else None
 
 
 def checked_places(repo: str, directory: str) -> tuple[str, str]:

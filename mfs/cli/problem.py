@@ -63,7 +63,7 @@ def _where_mounted(repo: str) -> list[str]:
 
 
 def _of_mount(error: BaseException) -> Problem | None:
-    from rawfuse.mount import DeviceError, HelperError, MountError, MountPermissionError, NamespaceError
+    from rawfuse.mount import DeviceError, MountError, MountPermissionError, NamespaceError
     from rawfuse.session.negotiation import KernelTooOld
 
     if isinstance(error, KernelTooOld):
@@ -72,9 +72,14 @@ def _of_mount(error: BaseException) -> Problem | None:
         return _of_device(error)
     if isinstance(error, NamespaceError):
         return Problem(str(error))
-    if isinstance(error, MountPermissionError | HelperError):
+    if isinstance(error, MountPermissionError):
+        # What the helper said, where it was asked.
         notes = [note.strip() for note in getattr(error, "__notes__", ())]
-        return Problem(str(error), *notes, "mfs run -- COMMAND needs neither root nor a helper.")
+        return Problem(
+            f"{error.filename}: may not mount ({os.strerror(error.errno or errno.EPERM)})",
+            *notes,
+            "Be root, or have the package fuse3 (fusermount3); mfs run -- COMMAND needs neither.",
+        )
     if isinstance(error, MountError):
         return Problem(str(error))
     return None
@@ -87,6 +92,8 @@ def _of_device(error: OSError) -> Problem:
             f"{name}: there is no FUSE device ({os.strerror(error.errno or 0)})",
             "Ask an administrator for: modprobe fuse; for a container: --device /dev/fuse.",
         )
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        return Problem(str(error))
     return Problem(
         f"{name}: may not open the FUSE device ({os.strerror(error.errno or 0)})",
         f"Ask an administrator for: chmod 0666 {name}, or membership of its group; then mfs run needs nothing more,",
