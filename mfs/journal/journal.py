@@ -175,7 +175,7 @@ class Journal:
             parts.append(pack_item(InodeItem(ino, pack_node(node)) if node.nlink else GoneItem(ino)))
         for parent, name in taken.names:
             directory = tree.nodes.get(parent)
-            if isinstance(directory, Directory):
+            if isinstance(directory, Directory) and directory.nlink:
                 entry = tree.entry(directory, name)
                 item = NameItem(parent, entry.ino, entry.dtype, name) if entry else NameItem(parent, 0, 0, name)
                 parts.append(pack_item(item))

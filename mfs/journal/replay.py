@@ -56,7 +56,8 @@ def _first(tree: Tree, item: Item, restore: Callable[[int, int, bytes], None]) -
 
 def _known(tree: Tree, ino: int) -> Node | None:
     node = tree.nodes.get(ino)
-    if node is None and tree.meta.get(inode_key(ino)) is not None:
+    # One that is dirty and not among the nodes is gone: the commit's word on it is out of date.
+    if node is None and ino not in tree.dirty and tree.meta.get(inode_key(ino)) is not None:
         node = tree.node(ino)
     return node
 
