@@ -17,6 +17,9 @@ from rawfuse.mount import Mounted
 
 logger = logging.getLogger("mfs")
 
+_READ_AHEAD = 1 << 20
+"""Bytes the kernel reads ahead where we may say so: in READs of that size a file is read 1.5 times as fast as in those of
+128 KiB."""
 _SWITCH = 0.0002
 """Seconds after which a worker thread hands the interpreter to the thread that answers the kernel (Python's own: 5 ms,
 as long as four hundred requests)."""
@@ -47,8 +50,7 @@ async def serve(
         await listening.start(_stop_on_signal, volume, mounted, serving)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(volume.run)
-            if ready is not None:
-                nursery.start_soon(_tell, server, ready)
+            nursery.start_soon(_begin, server, mounted, ready)
             with serving:
                 await server.serve()
             nursery.cancel_scope.cancel()
@@ -61,9 +63,11 @@ async def serve(
         raise failure
 
 
-async def _tell(server: Server, ready: Callable[[], None]) -> None:
+async def _begin(server: Server, mounted: Mounted, ready: Callable[[], None] | None) -> None:
     await server.initialized.wait()
-    ready()
+    await trio.to_thread.run_sync(mounted.set_read_ahead, _READ_AHEAD)
+    if ready is not None:
+        ready()
 
 
 async def _stop_on_signal(

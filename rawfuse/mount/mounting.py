@@ -80,6 +80,21 @@ class Mounted:
         """Fails every request, now and later; False where fusectl is not mounted or not ours."""
         return self.connection is not None and abort_connection(self.connection)
 
+    def set_read_ahead(self, size: int) -> bool:
+        """Lets the kernel read up to `size` bytes ahead, in READs of that size; False where it may not be changed.
+
+        By itself it reads 128 KiB ahead, whatever INIT's max_readahead says, which can only lower it (Linux 6.18).  Only
+        root may raise it, after INIT.  Asks sysfs, never the mount.
+        """
+        if self.connection is None:
+            return False
+        try:
+            with open(f"/sys/class/bdi/0:{self.connection}/read_ahead_kb", "w", encoding="ascii") as setting:
+                setting.write(str(size >> 10))
+        except OSError:
+            return False
+        return True
+
     def __enter__(self) -> Mounted:
         return self
 
