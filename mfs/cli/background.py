@@ -69,6 +69,8 @@ def _serve_and_exit(service: Service, pipe: int, parent: int | None) -> NoReturn
             os.close(pipe)
 
     try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
         os.setsid()
         os.chdir("/")
         # Pipes of the caller must not stay open because we do.

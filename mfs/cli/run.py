@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NoReturn
 
 from mfs.cli.background import start_server
 from mfs.cli.holders import holders
@@ -41,9 +41,13 @@ _VARIABLE = "MFS"
 _FORWARDED: Final = frozenset(
     {signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
 )
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _WAITED: Final = _FORWARDED | {signal.SIGCHLD}
 _SI_KERNEL = 0x80
 """si_code of a signal from the terminal, which COMMAND has got as well: it is in our process group."""
+_LOOK = 0.1
+"""Seconds between two attempts to unmount what is still in use."""
+_LONG = 3600.0
 _CANNOT_RUN = 126
 _NOT_FOUND = 127
 
@@ -51,6 +55,9 @@ _NOT_FOUND = 127
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit status, with 128 added to the number of a signal."""
     command = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
+    for number in _ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
     command = command or [os.environ.get("SHELL") or "/bin/sh"]
     with _scratch() as (mountpoint, spare_repo):
         repo, mountpoint = checked_places(spare_repo if arguments.temp else arguments.repo, mountpoint)
@@ -66,13 +73,19 @@ def run(arguments: argparse.Namespace) -> int:
         return _Session(service, server).run(command)
 
 
+def _end(number: int, _: object) -> NoReturn:
+    """Cleans up on the way out, when a signal comes before the command runs."""
+    sys.exit(128 + number)
+
+
 @contextmanager
 def _scratch() -> Iterator[tuple[str, str]]:
     """A directory to mount on and a place for a repository that is not kept."""
     place = tempfile.mkdtemp(prefix="mfs-")
     mountpoint = os.path.join(place, "mnt")
     spare = os.path.join(place, "repo")
-    os.mkdir(mountpoint, 0o700)
+    # Whoever comes late, when the mount is gone, is not to leave files here.
+    os.mkdir(mountpoint, 0o500)
     try:
         yield mountpoint, spare
     finally:
@@ -167,22 +180,31 @@ class _Session:
                 print(f"mfs run: the server is gone, so nothing works in {self._service.mountpoint}", file=sys.stderr)
 
     def _end_server(self) -> None:
-        """Unmount and wait. Processes that COMMAND left behind keep the mount until they end, or we are told to end."""
-        mountpoint = self._service.mountpoint
-        entry = mount_at(mountpoint)
-        try:
-            if entry is not None:
-                umount(mountpoint)
-        except UnmountError as error:
-            if entry is None or error.errno != errno.EBUSY:
-                raise
-            users = [str(holder) for holder in holders(entry) if holder.pid != self._server]
-            umount(mountpoint, lazy=True)
-            if users:
-                print(f"mfs run: waiting for {'; '.join(users)}", file=sys.stderr)
+        """Unmount and wait until everything is committed.
+
+        Processes that COMMAND left behind in the mount keep it until they end, or until we are told to end: then the
+        server is told too, and does not wait for long.
+        """
+        told = False
         while self._server is not None:
+            stands = mount_at(self._service.mountpoint)
+            if stands is not None and not self._unmounted(lazy=False):
+                if not told:
+                    users = (str(holder) for holder in holders(stands) if holder.pid != self._server)
+                    print(f"mfs run: waiting for {'; '.join(users) or 'a user of the mount'}", file=sys.stderr)
+                told = True
+            arrived = signal.sigtimedwait(_WAITED, _LOOK if stands is not None else _LONG)
+            if arrived is not None and arrived.si_signo in _FORWARDED:
+                os.kill(self._server, signal.SIGTERM)
             self._look_after_server()
-            if self._server is not None:
-                arrived = signal.sigwaitinfo(_WAITED)
-                if arrived.si_signo in _FORWARDED:
-                    os.kill(self._server, signal.SIGTERM)
+        if mount_at(self._service.mountpoint) is not None:
+            self._unmounted(lazy=True)
+
+    def _unmounted(self, *, lazy: bool) -> bool:
+        try:
+            umount(self._service.mountpoint, lazy=lazy)
+        except UnmountError as error:
+            if error.errno not in (errno.EBUSY, errno.EINVAL):
+                raise
+            return error.errno == errno.EINVAL
+        return True
