@@ -85,7 +85,10 @@ class Place:
     def ordinary(
         self, script: str, *, device: str = "666", more: Sequence[str] = (), **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a shell script as an ordinary user, in a home of its own; `mfs` in it is the command."""
+        """Run a shell script as an ordinary user, in a home of its own; `mfs` in it is the command.
+
+        So is `"$PYTHON" -m mfs` in what it starts.
+        """
         os.chmod(self.path, 0o755)
         os.chown(self.home, 65534, 65534)
         script = f'mfs() {{ "{sys.executable}" -m mfs "$@"; }}\n{script}'
@@ -100,7 +103,7 @@ class Place:
             *more,
             "--",
         ]
-        variables = {"MFS_PATH": str(self.home / "repo")} | variables
+        variables = {"MFS_PATH": str(self.home / "repo"), "PYTHON": sys.executable} | variables
         return self.run([*harness, "sh", "-c", script], **variables)
 
     def clean(self) -> None:
