@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "main"]
 
 # Name, module with main(argv) -> exit status, and what it is for.
 COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("explain", "rawfuse.cli.explain", "say what the messages, structs, flags and numbers of the protocol mean"),
     ("bench", "rawfuse_tools.bench.command", "measure this machine's FUSE and the project's servers on it"),
 )
 

@@ -457,7 +457,7 @@ _unpack_fuse_kstatfs = _fuse_kstatfs.unpack_from
 
 
 class fuse_kstatfs(WireStruct):
-    """``struct fuse_kstatfs``, 80 bytes. statfs(2).
+    """``struct fuse_kstatfs``, 80 bytes. What statfs(2) gives.
 
     blocks: all blocks, in units of frsize.
     bfree: free ones.
@@ -812,7 +812,7 @@ _unpack_fuse_getattr_in = _fuse_getattr_in.unpack_from
 
 
 class fuse_getattr_in(WireStruct):
-    """``struct fuse_getattr_in``, 16 bytes, since 7.9. GETATTR.
+    """``struct fuse_getattr_in``, 16 bytes, since 7.9. Fixed part of GETATTR.
 
     getattr_flags: GetAttrFlags.
     fh: an open file, with GETATTR_FH.
@@ -958,7 +958,7 @@ _unpack_fuse_statx_in = _fuse_statx_in.unpack_from
 
 
 class fuse_statx_in(WireStruct):
-    """``struct fuse_statx_in``, 24 bytes, since 7.39. STATX.
+    """``struct fuse_statx_in``, 24 bytes, since 7.39. Fixed part of STATX.
 
     getattr_flags: GetAttrFlags.
     fh: an open file, with GETATTR_FH.
@@ -1143,7 +1143,7 @@ _unpack_fuse_setattr_in = _fuse_setattr_in.unpack_from
 
 
 class fuse_setattr_in(WireStruct):
-    """``struct fuse_setattr_in``, 88 bytes. SETATTR.
+    """``struct fuse_setattr_in``, 88 bytes. Fixed part of SETATTR.
 
     valid: SetAttrValid: which of the others count.
     fh: an open file, with FATTR_FH.
@@ -1291,7 +1291,7 @@ _unpack_fuse_access_in = _fuse_access_in.unpack_from
 
 
 class fuse_access_in(WireStruct):
-    """``struct fuse_access_in``, 8 bytes. ACCESS.
+    """``struct fuse_access_in``, 8 bytes. Fixed part of ACCESS.
 
     mask: R_OK, W_OK, X_OK or F_OK.
     """
@@ -1398,7 +1398,7 @@ _unpack_fuse_setxattr_in = _fuse_setxattr_in.unpack_from
 
 
 class fuse_setxattr_in(WireStruct):
-    """``struct fuse_setxattr_in``, 16 bytes. SETXATTR; 8 bytes unless SETXATTR_EXT was negotiated.
+    """``struct fuse_setxattr_in``, 16 bytes. Fixed part of SETXATTR; 8 bytes unless SETXATTR_EXT was negotiated.
 
     size: length of the value.
     flags: XATTR_CREATE, XATTR_REPLACE.
@@ -1442,7 +1442,7 @@ _unpack_fuse_getxattr_in = _fuse_getxattr_in.unpack_from
 
 
 class fuse_getxattr_in(WireStruct):
-    """``struct fuse_getxattr_in``, 8 bytes. GETXATTR and LISTXATTR.
+    """``struct fuse_getxattr_in``, 8 bytes. Fixed part of GETXATTR and LISTXATTR.
 
     size: room the caller has; 0 asks for the size only.
     """
@@ -1518,7 +1518,7 @@ _unpack_fuse_mknod_in = _fuse_mknod_in.unpack_from
 
 
 class fuse_mknod_in(WireStruct):
-    """``struct fuse_mknod_in``, 16 bytes. MKNOD; 8 bytes before 7.12.
+    """``struct fuse_mknod_in``, 16 bytes. Fixed part of MKNOD; 8 bytes before 7.12.
 
     mode: type and permissions.
     rdev: device number, as the kernel encodes it in 32 bits.
@@ -1562,7 +1562,7 @@ _unpack_fuse_mkdir_in = _fuse_mkdir_in.unpack_from
 
 
 class fuse_mkdir_in(WireStruct):
-    """``struct fuse_mkdir_in``, 8 bytes. MKDIR.
+    """``struct fuse_mkdir_in``, 8 bytes. Fixed part of MKDIR.
 
     mode: permissions.
     umask: the caller's; mode is already masked unless DONT_MASK. Since 7.12.
@@ -1603,7 +1603,7 @@ _unpack_fuse_rename_in = _fuse_rename_in.unpack_from
 
 
 class fuse_rename_in(WireStruct):
-    """``struct fuse_rename_in``, 8 bytes. RENAME.
+    """``struct fuse_rename_in``, 8 bytes. Fixed part of RENAME.
 
     newdir: nodeid of the directory it moves to.
     """
@@ -1641,7 +1641,7 @@ _unpack_fuse_rename2_in = _fuse_rename2_in.unpack_from
 
 
 class fuse_rename2_in(WireStruct):
-    """``struct fuse_rename2_in``, 16 bytes, since 7.23. RENAME2.
+    """``struct fuse_rename2_in``, 16 bytes, since 7.23. Fixed part of RENAME2.
 
     newdir: nodeid of the directory it moves to.
     flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT.
@@ -1682,7 +1682,7 @@ _unpack_fuse_link_in = _fuse_link_in.unpack_from
 
 
 class fuse_link_in(WireStruct):
-    """``struct fuse_link_in``, 8 bytes. LINK.
+    """``struct fuse_link_in``, 8 bytes. Fixed part of LINK.
 
     oldnodeid: the inode that gets another name.
     """
@@ -1720,7 +1720,7 @@ _unpack_fuse_create_in = _fuse_create_in.unpack_from
 
 
 class fuse_create_in(WireStruct):
-    """``struct fuse_create_in``, 16 bytes. CREATE and TMPFILE; 8 bytes before 7.12.
+    """``struct fuse_create_in``, 16 bytes. Fixed part of CREATE and TMPFILE; 8 bytes before 7.12.
 
     flags: O_* of open(2).
     mode: type and permissions.
@@ -1942,7 +1942,7 @@ _unpack_fuse_open_in = _fuse_open_in.unpack_from
 
 
 class fuse_open_in(WireStruct):
-    """``struct fuse_open_in``, 8 bytes. OPEN and OPENDIR.
+    """``struct fuse_open_in``, 8 bytes. Fixed part of OPEN and OPENDIR.
 
     flags: O_* of open(2).
     open_flags: OpenRequestFlags. Since 7.33.
@@ -2027,7 +2027,7 @@ _unpack_fuse_release_in = _fuse_release_in.unpack_from
 
 
 class fuse_release_in(WireStruct):
-    """``struct fuse_release_in``, 24 bytes. RELEASE and RELEASEDIR.
+    """``struct fuse_release_in``, 24 bytes. Fixed part of RELEASE and RELEASEDIR.
 
     fh: the open file.
     flags: O_* of its open(2).
@@ -2074,7 +2074,7 @@ _unpack_fuse_flush_in = _fuse_flush_in.unpack_from
 
 
 class fuse_flush_in(WireStruct):
-    """``struct fuse_flush_in``, 24 bytes. FLUSH.
+    """``struct fuse_flush_in``, 24 bytes. Fixed part of FLUSH.
 
     fh: the open file.
     lock_owner: whose POSIX locks go.
@@ -2115,7 +2115,7 @@ _unpack_fuse_read_in = _fuse_read_in.unpack_from
 
 
 class fuse_read_in(WireStruct):
-    """``struct fuse_read_in``, 40 bytes. READ, READDIR and READDIRPLUS.
+    """``struct fuse_read_in``, 40 bytes. Fixed part of READ, READDIR and READDIRPLUS.
 
     fh: the open file.
     offset: bytes, or a directory's cookie.
@@ -2185,7 +2185,7 @@ _unpack_fuse_write_in = _fuse_write_in.unpack_from
 
 
 class fuse_write_in(WireStruct):
-    """``struct fuse_write_in``, 40 bytes. WRITE; 24 bytes before 7.9.
+    """``struct fuse_write_in``, 40 bytes. Fixed part of WRITE; 24 bytes before 7.9.
 
     fh: the open file.
     offset: bytes.
@@ -2293,7 +2293,7 @@ _unpack_fuse_fsync_in = _fuse_fsync_in.unpack_from
 
 
 class fuse_fsync_in(WireStruct):
-    """``struct fuse_fsync_in``, 16 bytes. FSYNC and FSYNCDIR.
+    """``struct fuse_fsync_in``, 16 bytes. Fixed part of FSYNC and FSYNCDIR.
 
     fh: the open file.
     fsync_flags: FSyncFlags.
@@ -2334,7 +2334,7 @@ _unpack_fuse_fallocate_in = _fuse_fallocate_in.unpack_from
 
 
 class fuse_fallocate_in(WireStruct):
-    """``struct fuse_fallocate_in``, 32 bytes, since 7.19. FALLOCATE.
+    """``struct fuse_fallocate_in``, 32 bytes, since 7.19. Fixed part of FALLOCATE.
 
     fh: the open file.
     offset: bytes.
@@ -2381,7 +2381,7 @@ _unpack_fuse_lseek_in = _fuse_lseek_in.unpack_from
 
 
 class fuse_lseek_in(WireStruct):
-    """``struct fuse_lseek_in``, 24 bytes, since 7.24. LSEEK.
+    """``struct fuse_lseek_in``, 24 bytes, since 7.24. Fixed part of LSEEK.
 
     fh: the open file.
     offset: bytes from the beginning: where to search from.
@@ -2463,8 +2463,8 @@ _unpack_fuse_copy_file_range_in = _fuse_copy_file_range_in.unpack_from
 
 
 class fuse_copy_file_range_in(WireStruct):
-    """``struct fuse_copy_file_range_in``, 56 bytes, since 7.28. COPY_FILE_RANGE and COPY_FILE_RANGE_64; the header's
-    nodeid is the source.
+    """``struct fuse_copy_file_range_in``, 56 bytes, since 7.28. Fixed part of COPY_FILE_RANGE and COPY_FILE_RANGE_64;
+    the header's nodeid is the source.
 
     fh_in: the open source.
     off_in: bytes: where to read.
@@ -2641,7 +2641,7 @@ _unpack_fuse_lk_in = _fuse_lk_in.unpack_from
 
 
 class fuse_lk_in(WireStruct):
-    """``struct fuse_lk_in``, 48 bytes, since 7.7. GETLK, SETLK and SETLKW.
+    """``struct fuse_lk_in``, 48 bytes, since 7.7. Fixed part of GETLK, SETLK and SETLKW.
 
     fh: the open file.
     owner: who holds it; opaque.
@@ -2755,7 +2755,7 @@ _unpack_fuse_bmap_in = _fuse_bmap_in.unpack_from
 
 
 class fuse_bmap_in(WireStruct):
-    """``struct fuse_bmap_in``, 16 bytes, since 7.8. BMAP.
+    """``struct fuse_bmap_in``, 16 bytes, since 7.8. Fixed part of BMAP.
 
     block: index in the file.
     blocksize: bytes.
@@ -2834,7 +2834,7 @@ _unpack_fuse_ioctl_in = _fuse_ioctl_in.unpack_from
 
 
 class fuse_ioctl_in(WireStruct):
-    """``struct fuse_ioctl_in``, 32 bytes, since 7.11. IOCTL.
+    """``struct fuse_ioctl_in``, 32 bytes, since 7.11. Fixed part of IOCTL.
 
     fh: the open file or directory.
     flags: IoctlFlags.
@@ -2984,7 +2984,7 @@ _unpack_fuse_poll_in = _fuse_poll_in.unpack_from
 
 
 class fuse_poll_in(WireStruct):
-    """``struct fuse_poll_in``, 24 bytes, since 7.11. POLL.
+    """``struct fuse_poll_in``, 24 bytes, since 7.11. Fixed part of POLL.
 
     fh: the open file.
     kh: what NOTIFY_POLL names.
@@ -3069,7 +3069,7 @@ _unpack_fuse_setupmapping_in = _fuse_setupmapping_in.unpack_from
 
 
 class fuse_setupmapping_in(WireStruct):
-    """``struct fuse_setupmapping_in``, 40 bytes, since 7.31. SETUPMAPPING.
+    """``struct fuse_setupmapping_in``, 40 bytes, since 7.31. Fixed part of SETUPMAPPING.
 
     fh: an open file; all ones where there is none.
     foffset: where in the file.
@@ -3202,7 +3202,7 @@ class fuse_backing_map(WireStruct):
     backing id.
 
     fd: the file to pass through to.
-    flags: 0.
+    flags: zero.
     """
 
     __slots__ = ("fd", "flags")
@@ -3240,7 +3240,7 @@ _unpack_fuse_notify_poll_wakeup_out = _fuse_notify_poll_wakeup_out.unpack_from
 
 
 class fuse_notify_poll_wakeup_out(WireStruct):
-    """``struct fuse_notify_poll_wakeup_out``, 8 bytes, since 7.11. NOTIFY_POLL.
+    """``struct fuse_notify_poll_wakeup_out``, 8 bytes, since 7.11. Fixed part of NOTIFY_POLL.
 
     kh: of the POLL.
     """
@@ -3278,7 +3278,7 @@ _unpack_fuse_notify_inval_inode_out = _fuse_notify_inval_inode_out.unpack_from
 
 
 class fuse_notify_inval_inode_out(WireStruct):
-    """``struct fuse_notify_inval_inode_out``, 24 bytes, since 7.12. NOTIFY_INVAL_INODE.
+    """``struct fuse_notify_inval_inode_out``, 24 bytes, since 7.12. Fixed part of NOTIFY_INVAL_INODE.
 
     ino: nodeid.
     off: first byte; negative: attributes only.
@@ -3322,7 +3322,7 @@ _unpack_fuse_notify_inval_entry_out = _fuse_notify_inval_entry_out.unpack_from
 
 
 class fuse_notify_inval_entry_out(WireStruct):
-    """``struct fuse_notify_inval_entry_out``, 16 bytes, since 7.12. NOTIFY_INVAL_ENTRY.
+    """``struct fuse_notify_inval_entry_out``, 16 bytes, since 7.12. Fixed part of NOTIFY_INVAL_ENTRY.
 
     parent: nodeid of the directory.
     namelen: length of the name, its NUL not counted.
@@ -3366,7 +3366,7 @@ _unpack_fuse_notify_delete_out = _fuse_notify_delete_out.unpack_from
 
 
 class fuse_notify_delete_out(WireStruct):
-    """``struct fuse_notify_delete_out``, 24 bytes, since 7.18. NOTIFY_DELETE.
+    """``struct fuse_notify_delete_out``, 24 bytes, since 7.18. Fixed part of NOTIFY_DELETE.
 
     parent: nodeid of the directory.
     child: nodeid the name had.
@@ -3410,7 +3410,7 @@ _unpack_fuse_notify_store_out = _fuse_notify_store_out.unpack_from
 
 
 class fuse_notify_store_out(WireStruct):
-    """``struct fuse_notify_store_out``, 24 bytes, since 7.15. NOTIFY_STORE.
+    """``struct fuse_notify_store_out``, 24 bytes, since 7.15. Fixed part of NOTIFY_STORE.
 
     nodeid: the file.
     offset: bytes: where they go.
@@ -3454,7 +3454,7 @@ _unpack_fuse_notify_retrieve_out = _fuse_notify_retrieve_out.unpack_from
 
 
 class fuse_notify_retrieve_out(WireStruct):
-    """``struct fuse_notify_retrieve_out``, 32 bytes, since 7.15. NOTIFY_RETRIEVE.
+    """``struct fuse_notify_retrieve_out``, 32 bytes, since 7.15. Fixed part of NOTIFY_RETRIEVE.
 
     notify_unique: unique of the NOTIFY_REPLY to come; any number.
     nodeid: the file.
@@ -3501,7 +3501,7 @@ _unpack_fuse_notify_retrieve_in = _fuse_notify_retrieve_in.unpack_from
 
 
 class fuse_notify_retrieve_in(WireStruct):
-    """``struct fuse_notify_retrieve_in``, 40 bytes, since 7.15. NOTIFY_REPLY.
+    """``struct fuse_notify_retrieve_in``, 40 bytes, since 7.15. Fixed part of NOTIFY_REPLY.
 
     offset: bytes: where they were found.
     size: bytes that follow.
@@ -3580,9 +3580,9 @@ _unpack_fuse_init_in = _fuse_init_in.unpack_from
 
 
 class fuse_init_in(WireStruct):
-    """``struct fuse_init_in``, 64 bytes. INIT; 8 bytes before 7.6, 16 before 7.36.
+    """``struct fuse_init_in``, 64 bytes. Fixed part of INIT; 8 bytes before 7.6, 16 before 7.36.
 
-    major: 7.
+    major: always 7.
     minor: the kernel's.
     max_readahead: bytes the kernel would read ahead. Since 7.6.
     flags: low word of InitFlags. Since 7.6.
@@ -3778,9 +3778,9 @@ _unpack_cuse_init_in = _cuse_init_in.unpack_from
 
 
 class cuse_init_in(WireStruct):
-    """``struct cuse_init_in``, 16 bytes. CUSE_INIT.
+    """``struct cuse_init_in``, 16 bytes. Fixed part of CUSE_INIT.
 
-    major: 7.
+    major: always 7.
     minor: the kernel's.
     flags: CuseInitFlags.
     """
@@ -3824,7 +3824,7 @@ _unpack_cuse_init_out = _cuse_init_out.unpack_from
 class cuse_init_out(WireStruct):
     """``struct cuse_init_out``, 72 bytes. Reply to CUSE_INIT.
 
-    major: 7.
+    major: always 7.
     minor: the protocol that both then speak.
     flags: CuseInitFlags.
     max_read: most bytes of a READ.
@@ -3914,7 +3914,7 @@ _unpack_fuse_interrupt_in = _fuse_interrupt_in.unpack_from
 
 
 class fuse_interrupt_in(WireStruct):
-    """``struct fuse_interrupt_in``, 8 bytes, since 7.7. INTERRUPT.
+    """``struct fuse_interrupt_in``, 8 bytes, since 7.7. Fixed part of INTERRUPT.
 
     unique: of the request whose caller got a signal.
     """
@@ -4095,7 +4095,7 @@ _unpack_fuse_syncfs_in = _fuse_syncfs_in.unpack_from
 
 
 class fuse_syncfs_in(WireStruct):
-    """``struct fuse_syncfs_in``, 8 bytes, since 7.34. SYNCFS."""
+    """``struct fuse_syncfs_in``, 8 bytes, since 7.34. Fixed part of SYNCFS."""
 
     __slots__ = ()
     SIZE: ClassVar[int] = 8
@@ -5070,7 +5070,7 @@ class Write(Request):
 
 
 class StatFs(Request):
-    """STATFS (17). statfs(2).
+    """STATFS (17). Blocks, inodes and the longest name of the file system.
 
     sent: statfs(2), as df(1) calls it. Without allow_other the kernel answers zeros to other users, unasked.
     nodeid: the inode.
@@ -5129,7 +5129,7 @@ class Release(Request):
 
 
 class FSync(Request):
-    """FSYNC (20), since 7.1. fsync(2), or fdatasync(2) with FSYNC_FDATASYNC.
+    """FSYNC (20), since 7.1. Make a file durable; with FSYNC_FDATASYNC its data alone.
 
     sent: fsync(2), fdatasync(2), msync(2), writes with O_SYNC.
     nodeid: the inode.
@@ -5531,7 +5531,7 @@ class ReleaseDir(Request):
 
 
 class FSyncDir(Request):
-    """FSYNCDIR (30), since 7.2. fsync(2) of a directory.
+    """FSYNCDIR (30), since 7.2. Make the names in a directory durable.
 
     sent: fsync(2) of a directory.
     nodeid: the inode.
@@ -5680,7 +5680,7 @@ class SetLkW(Request):
 
 
 class Access(Request):
-    """ACCESS (34), since 7.3. access(2); not sent with default_permissions.
+    """ACCESS (34), since 7.3. May the caller do what arg.mask says? Not sent with default_permissions.
 
     sent: access(2), chdir(2) and chroot(2); never with default_permissions, where the kernel judges by mode, uid
         and gid itself.
@@ -5778,7 +5778,7 @@ class Interrupt(Request):
     nodeid: 0: it is about the connection.
     reply: The header alone, or nothing at all.
     EAGAIN: ask again later: the request was not known yet.
-    ENOENT: the usual answer for a target that is unknown; no effect.
+    ENOENT: as any other errno, 0, or no reply at all: no effect.
     ENOSYS: never asked again on this connection; from then on: no more INTERRUPT.
 
     The caller waits, even when killed, until the target itself is answered: with EINTR where it was given up, with
@@ -5871,7 +5871,7 @@ class Destroy(Request):
 
 
 class Ioctl(Request):
-    """IOCTL (39), since 7.11. ioctl(2).
+    """IOCTL (39), since 7.11. A command to an open file or directory.
 
     sent: ioctl(2) that the VFS does not deal with itself, FS_IOC_GETFLAGS of lsattr(1) among them; of a directory
         with HAS_IOCTL_DIR.
@@ -5916,7 +5916,7 @@ class Ioctl(Request):
 
 
 class Poll(Request):
-    """POLL (40), since 7.11. poll(2); with SCHEDULE_NOTIFY, arg.kh is to be notified later.
+    """POLL (40), since 7.11. Is an open file ready? With SCHEDULE_NOTIFY, arg.kh is to be notified later.
 
     sent: poll(2), select(2) and epoll(7) on an open file.
     nodeid: the inode.
@@ -6028,7 +6028,7 @@ class BatchForget(Request):
 
 
 class Fallocate(Request):
-    """FALLOCATE (43), since 7.19. fallocate(2); arg.mode holds FALLOC_FL_*.
+    """FALLOCATE (43), since 7.19. Reserve, zero or punch out a range; arg.mode holds FALLOC_FL_*.
 
     sent: fallocate(2); modes other than KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE the kernel refuses itself.
     nodeid: the inode.
@@ -6110,7 +6110,7 @@ class ReadDirPlus(Request):
 
 
 class Rename2(Request):
-    """RENAME2 (45), since 7.23. renameat2(2): RENAME_NOREPLACE, RENAME_EXCHANGE.
+    """RENAME2 (45), since 7.23. Rename with RENAME_NOREPLACE, RENAME_EXCHANGE or RENAME_WHITEOUT.
 
     sent: renameat2(2) with flags; after ENOSYS never again, and such calls are EINVAL.
     nodeid: the directory that holds the old name.
@@ -6155,7 +6155,7 @@ class Rename2(Request):
 
 
 class LSeek(Request):
-    """LSEEK (46), since 7.24. SEEK_HOLE and SEEK_DATA only.
+    """LSEEK (46), since 7.24. Find the next data or hole: SEEK_DATA and SEEK_HOLE only.
 
     sent: lseek(2) with SEEK_DATA or SEEK_HOLE.
     nodeid: the inode.
@@ -6302,7 +6302,7 @@ class RemoveMapping(Request):
 
 
 class SyncFs(Request):
-    """SYNCFS (50), since 7.34. syncfs(2).
+    """SYNCFS (50), since 7.34. Make everything durable.
 
     sent: syncfs(2) and sync(2), on virtiofs; not seen of ordinary mounts on Linux 6.18.
     nodeid: the root, 1.
@@ -6337,7 +6337,7 @@ class SyncFs(Request):
 
 
 class TmpFile(Request):
-    """TMPFILE (51), since 7.37. open(2) with O_TMPFILE; the name is always "/".
+    """TMPFILE (51), since 7.37. Make and open a file that has no name; the name sent is always "/".
 
     sent: open(2) with O_TMPFILE.
     nodeid: the directory that holds the name, or shall.
@@ -6383,7 +6383,7 @@ class TmpFile(Request):
 
 
 class Statx(Request):
-    """STATX (52), since 7.39. statx(2) where the caller asks for what GETATTR does not give.
+    """STATX (52), since 7.39. Read attributes that GETATTR does not give, such as the time of birth.
 
     sent: statx(2) that asks for more than GETATTR gives, such as the time of birth.
     nodeid: the inode.

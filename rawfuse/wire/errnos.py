@@ -6,10 +6,7 @@ kernel says something to a caller by itself. Measured on Linux 6.18 where not ma
 
 from __future__ import annotations
 
-__all__ = ["ERRNOS", "MAX_ERRNO"]
-
-MAX_ERRNO = 511
-"""The kernel refuses a reply with an errno above this one: EINVAL, and the request stays pending."""
+__all__ = ["ERRNOS"]
 
 ERRNOS: dict[str, tuple[str, ...]] = {
     "ENOSYS": (
@@ -28,8 +25,8 @@ ERRNOS: dict[str, tuple[str, ...]] = {
     ),
     "ENOENT": (
         "From a read of the device: the request was withdrawn while it was copied; read again (kernel source).",
-        "From a write of the device: no request with that unique waits for a reply. It was answered before, was "
-        "interrupted before it was read, is never answered (FORGET), or was read from another descriptor.",
+        "From a write of the device: no request with that unique waits for a reply. It was answered before, "
+        "is never answered (FORGET), or was read from another descriptor.",
         "From a write of a notification: the kernel does not know the inode or name, which is as well.",
         "In the reply to LOOKUP: the name is absent, and that is not cached; nodeid 0 with an entry_valid is.",
     ),

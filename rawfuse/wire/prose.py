@@ -39,7 +39,7 @@ def nodeid_text(operation: Operation) -> str:
 
 def since_text(since: int | None) -> str:
     """``7.3``, or words where the header's change log does not say."""
-    return f"7.{since}" if since is not None else "the beginning, as far as the header's change log knows"
+    return f"7.{since}" if since is not None else "older than the header's change log, or not mentioned there"
 
 
 def older_sizes(struct: str) -> str:

@@ -24,7 +24,7 @@ MEANINGS: dict[int, Meaning] = {
         "0 set; uid, gid, pid and nodeid are 0.",
         (
             ("EAGAIN", "ask again later: the request was not known yet"),
-            ("ENOENT", "the usual answer for a target that is unknown; no effect"),
+            ("ENOENT", "as any other errno, 0, or no reply at all: no effect"),
         ),
         (
             "The caller waits, even when killed, until the target itself is answered: with EINTR where it was given "

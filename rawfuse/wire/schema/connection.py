@@ -8,8 +8,8 @@ from rawfuse.wire.schema.vocabulary import c_struct, i32, reserved, since, u8, u
 
 fuse_init_in = c_struct(
     "fuse_init_in",
-    "INIT; 8 bytes before 7.6, 16 before 7.36.",
-    "major" / u32 * "7.",
+    "Fixed part of INIT; 8 bytes before 7.6, 16 before 7.36.",
+    "major" / u32 * "always 7.",
     "minor" / u32 * "the kernel's.",
     "max_readahead" / u32 * since(6, "bytes the kernel would read ahead."),
     "flags" / u32 * since(6, "low word of InitFlags."),
@@ -38,8 +38,8 @@ fuse_init_out = c_struct(
 
 cuse_init_in = c_struct(
     "cuse_init_in",
-    "CUSE_INIT.",
-    "major" / u32 * "7.",
+    "Fixed part of CUSE_INIT.",
+    "major" / u32 * "always 7.",
     "minor" / u32 * "the kernel's.",
     "unused" / reserved(u32),
     "flags" / u32 * "CuseInitFlags.",
@@ -48,7 +48,7 @@ cuse_init_in = c_struct(
 cuse_init_out = c_struct(
     "cuse_init_out",
     "Reply to CUSE_INIT.",
-    "major" / u32 * "7.",
+    "major" / u32 * "always 7.",
     "minor" / u32 * "the protocol that both then speak.",
     "unused" / reserved(u32),
     "flags" / u32 * "CuseInitFlags.",
@@ -61,7 +61,7 @@ cuse_init_out = c_struct(
 
 fuse_interrupt_in = c_struct(
     "fuse_interrupt_in",
-    since(7, "INTERRUPT."),
+    since(7, "Fixed part of INTERRUPT."),
     "unique" / u64 * "of the request whose caller got a signal.",
 )
 
@@ -89,7 +89,7 @@ fuse_out_header = c_struct(
 
 fuse_syncfs_in = c_struct(
     "fuse_syncfs_in",
-    since(34, "SYNCFS."),
+    since(34, "Fixed part of SYNCFS."),
     "padding" / reserved(u64),
 )
 

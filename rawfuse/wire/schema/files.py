@@ -6,7 +6,7 @@ from rawfuse.wire.schema.vocabulary import c_struct, i32, reserved, since, u32, 
 
 fuse_open_in = c_struct(
     "fuse_open_in",
-    "OPEN and OPENDIR.",
+    "Fixed part of OPEN and OPENDIR.",
     "flags" / u32 * "O_* of open(2).",
     "open_flags" / u32 * since(33, "OpenRequestFlags."),
 )
@@ -21,7 +21,7 @@ fuse_open_out = c_struct(
 
 fuse_release_in = c_struct(
     "fuse_release_in",
-    "RELEASE and RELEASEDIR.",
+    "Fixed part of RELEASE and RELEASEDIR.",
     "fh" / u64 * "the open file.",
     "flags" / u32 * "O_* of its open(2).",
     "release_flags" / u32 * since(8, "ReleaseFlags."),
@@ -30,7 +30,7 @@ fuse_release_in = c_struct(
 
 fuse_flush_in = c_struct(
     "fuse_flush_in",
-    "FLUSH.",
+    "Fixed part of FLUSH.",
     "fh" / u64 * "the open file.",
     "unused" / reserved(u32),
     "padding" / reserved(u32),
@@ -39,7 +39,7 @@ fuse_flush_in = c_struct(
 
 fuse_read_in = c_struct(
     "fuse_read_in",
-    "READ, READDIR and READDIRPLUS.",
+    "Fixed part of READ, READDIR and READDIRPLUS.",
     "fh" / u64 * "the open file.",
     "offset" / u64 * "bytes, or a directory's cookie.",
     "size" / u32 * "the most bytes the reply may have.",
@@ -51,7 +51,7 @@ fuse_read_in = c_struct(
 
 fuse_write_in = c_struct(
     "fuse_write_in",
-    "WRITE; 24 bytes before 7.9.",
+    "Fixed part of WRITE; 24 bytes before 7.9.",
     "fh" / u64 * "the open file.",
     "offset" / u64 * "bytes.",
     "size" / u32 * "length of the data.",
@@ -70,7 +70,7 @@ fuse_write_out = c_struct(
 
 fuse_fsync_in = c_struct(
     "fuse_fsync_in",
-    "FSYNC and FSYNCDIR.",
+    "Fixed part of FSYNC and FSYNCDIR.",
     "fh" / u64 * "the open file.",
     "fsync_flags" / u32 * "FSyncFlags.",
     "padding" / reserved(u32),
@@ -78,7 +78,7 @@ fuse_fsync_in = c_struct(
 
 fuse_fallocate_in = c_struct(
     "fuse_fallocate_in",
-    since(19, "FALLOCATE."),
+    since(19, "Fixed part of FALLOCATE."),
     "fh" / u64 * "the open file.",
     "offset" / u64 * "bytes.",
     "length" / u64 * "bytes.",
@@ -88,7 +88,7 @@ fuse_fallocate_in = c_struct(
 
 fuse_lseek_in = c_struct(
     "fuse_lseek_in",
-    since(24, "LSEEK."),
+    since(24, "Fixed part of LSEEK."),
     "fh" / u64 * "the open file.",
     "offset" / u64 * "bytes from the beginning: where to search from.",
     "whence" / u32 * "SEEK_DATA or SEEK_HOLE.",
@@ -103,7 +103,7 @@ fuse_lseek_out = c_struct(
 
 fuse_copy_file_range_in = c_struct(
     "fuse_copy_file_range_in",
-    since(28, "COPY_FILE_RANGE and COPY_FILE_RANGE_64; the header's nodeid is the source."),
+    since(28, "Fixed part of COPY_FILE_RANGE and COPY_FILE_RANGE_64; the header's nodeid is the source."),
     "fh_in" / u64 * "the open source.",
     "off_in" / u64 * "bytes: where to read.",
     "nodeid_out" / u64 * "the destination.",
@@ -130,7 +130,7 @@ fuse_file_lock = c_struct(
 
 fuse_lk_in = c_struct(
     "fuse_lk_in",
-    since(7, "GETLK, SETLK and SETLKW."),
+    since(7, "Fixed part of GETLK, SETLK and SETLKW."),
     "fh" / u64 * "the open file.",
     "owner" / u64 * "who holds it; opaque.",
     "lk" / fuse_file_lock * "the lock, or what to test.",
@@ -146,7 +146,7 @@ fuse_lk_out = c_struct(
 
 fuse_bmap_in = c_struct(
     "fuse_bmap_in",
-    since(8, "BMAP."),
+    since(8, "Fixed part of BMAP."),
     "block" / u64 * "index in the file.",
     "blocksize" / u32 * "bytes.",
     "padding" / reserved(u32),
@@ -160,7 +160,7 @@ fuse_bmap_out = c_struct(
 
 fuse_ioctl_in = c_struct(
     "fuse_ioctl_in",
-    since(11, "IOCTL."),
+    since(11, "Fixed part of IOCTL."),
     "fh" / u64 * "the open file or directory.",
     "flags" / u32 * "IoctlFlags.",
     "cmd" / u32 * "the request of ioctl(2).",
@@ -187,7 +187,7 @@ fuse_ioctl_out = c_struct(
 
 fuse_poll_in = c_struct(
     "fuse_poll_in",
-    since(11, "POLL."),
+    since(11, "Fixed part of POLL."),
     "fh" / u64 * "the open file.",
     "kh" / u64 * "what NOTIFY_POLL names.",
     "flags" / u32 * "PollFlags.",
@@ -203,7 +203,7 @@ fuse_poll_out = c_struct(
 
 fuse_setupmapping_in = c_struct(
     "fuse_setupmapping_in",
-    since(31, "SETUPMAPPING."),
+    since(31, "Fixed part of SETUPMAPPING."),
     "fh" / u64 * "an open file; all ones where there is none.",
     "foffset" / u64 * "where in the file.",
     "len" / u64 * "bytes.",
@@ -228,6 +228,6 @@ fuse_backing_map = c_struct(
     "fuse_backing_map",
     since(40, "Argument of the BACKING_OPEN ioctl, whose result is the backing id."),
     "fd" / i32 * "the file to pass through to.",
-    "flags" / u32 * "0.",
+    "flags" / u32 * "zero.",
     "padding" / reserved(u64),
 )

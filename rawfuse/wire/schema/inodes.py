@@ -61,7 +61,7 @@ fuse_statx = c_struct(
 
 fuse_kstatfs = c_struct(
     "fuse_kstatfs",
-    "statfs(2).",
+    "What statfs(2) gives.",
     "blocks" / u64 * "all blocks, in units of frsize.",
     "bfree" / u64 * "free ones.",
     "bavail" / u64 * "those free for people other than root.",
@@ -108,7 +108,7 @@ fuse_batch_forget_in = c_struct(
 
 fuse_getattr_in = c_struct(
     "fuse_getattr_in",
-    since(9, "GETATTR."),
+    since(9, "Fixed part of GETATTR."),
     "getattr_flags" / u32 * "GetAttrFlags.",
     "dummy" / reserved(u32),
     "fh" / u64 * "an open file, with GETATTR_FH.",
@@ -125,7 +125,7 @@ fuse_attr_out = c_struct(
 
 fuse_statx_in = c_struct(
     "fuse_statx_in",
-    since(39, "STATX."),
+    since(39, "Fixed part of STATX."),
     "getattr_flags" / u32 * "GetAttrFlags.",
     "reserved" / reserved(u32),
     "fh" / u64 * "an open file, with GETATTR_FH.",
@@ -145,7 +145,7 @@ fuse_statx_out = c_struct(
 
 fuse_setattr_in = c_struct(
     "fuse_setattr_in",
-    "SETATTR.",
+    "Fixed part of SETATTR.",
     "valid" / u32 * "SetAttrValid: which of the others count.",
     "padding" / reserved(u32),
     "fh" / u64 * "an open file, with FATTR_FH.",
@@ -166,7 +166,7 @@ fuse_setattr_in = c_struct(
 
 fuse_access_in = c_struct(
     "fuse_access_in",
-    "ACCESS.",
+    "Fixed part of ACCESS.",
     "mask" / u32 * "R_OK, W_OK, X_OK or F_OK.",
     "padding" / reserved(u32),
 )
@@ -179,7 +179,7 @@ fuse_statfs_out = c_struct(
 
 fuse_setxattr_in = c_struct(
     "fuse_setxattr_in",
-    "SETXATTR; 8 bytes unless SETXATTR_EXT was negotiated.",
+    "Fixed part of SETXATTR; 8 bytes unless SETXATTR_EXT was negotiated.",
     "size" / u32 * "length of the value.",
     "flags" / u32 * "XATTR_CREATE, XATTR_REPLACE.",
     "setxattr_flags" / u32 * since(33, "SetXAttrFlags."),
@@ -188,7 +188,7 @@ fuse_setxattr_in = c_struct(
 
 fuse_getxattr_in = c_struct(
     "fuse_getxattr_in",
-    "GETXATTR and LISTXATTR.",
+    "Fixed part of GETXATTR and LISTXATTR.",
     "size" / u32 * "room the caller has; 0 asks for the size only.",
     "padding" / reserved(u32),
 )

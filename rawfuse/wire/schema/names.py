@@ -9,7 +9,7 @@ from rawfuse.wire.schema.vocabulary import c_struct, reserved, since, u32, u64
 
 fuse_mknod_in = c_struct(
     "fuse_mknod_in",
-    "MKNOD; 8 bytes before 7.12.",
+    "Fixed part of MKNOD; 8 bytes before 7.12.",
     "mode" / u32 * "type and permissions.",
     "rdev" / u32 * "device number, as the kernel encodes it in 32 bits.",
     "umask" / u32 * since(12, "the caller's; mode is already masked unless DONT_MASK."),
@@ -18,20 +18,20 @@ fuse_mknod_in = c_struct(
 
 fuse_mkdir_in = c_struct(
     "fuse_mkdir_in",
-    "MKDIR.",
+    "Fixed part of MKDIR.",
     "mode" / u32 * "permissions.",
     "umask" / u32 * since(12, "the caller's; mode is already masked unless DONT_MASK."),
 )
 
 fuse_rename_in = c_struct(
     "fuse_rename_in",
-    "RENAME.",
+    "Fixed part of RENAME.",
     "newdir" / u64 * "nodeid of the directory it moves to.",
 )
 
 fuse_rename2_in = c_struct(
     "fuse_rename2_in",
-    since(23, "RENAME2."),
+    since(23, "Fixed part of RENAME2."),
     "newdir" / u64 * "nodeid of the directory it moves to.",
     "flags" / u32 * "RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT.",
     "padding" / reserved(u32),
@@ -39,13 +39,13 @@ fuse_rename2_in = c_struct(
 
 fuse_link_in = c_struct(
     "fuse_link_in",
-    "LINK.",
+    "Fixed part of LINK.",
     "oldnodeid" / u64 * "the inode that gets another name.",
 )
 
 fuse_create_in = c_struct(
     "fuse_create_in",
-    "CREATE and TMPFILE; 8 bytes before 7.12.",
+    "Fixed part of CREATE and TMPFILE; 8 bytes before 7.12.",
     "flags" / u32 * "O_* of open(2).",
     "mode" / u32 * "type and permissions.",
     "umask" / u32 * since(12, "the caller's; mode is already masked unless DONT_MASK."),

@@ -6,13 +6,13 @@ from rawfuse.wire.schema.vocabulary import c_struct, i64, reserved, since, u32, 
 
 fuse_notify_poll_wakeup_out = c_struct(
     "fuse_notify_poll_wakeup_out",
-    since(11, "NOTIFY_POLL."),
+    since(11, "Fixed part of NOTIFY_POLL."),
     "kh" / u64 * "of the POLL.",
 )
 
 fuse_notify_inval_inode_out = c_struct(
     "fuse_notify_inval_inode_out",
-    since(12, "NOTIFY_INVAL_INODE."),
+    since(12, "Fixed part of NOTIFY_INVAL_INODE."),
     "ino" / u64 * "nodeid.",
     "off" / i64 * "first byte; negative: attributes only.",
     "len" / i64 * "bytes; 0 or less: to the end.",
@@ -20,7 +20,7 @@ fuse_notify_inval_inode_out = c_struct(
 
 fuse_notify_inval_entry_out = c_struct(
     "fuse_notify_inval_entry_out",
-    since(12, "NOTIFY_INVAL_ENTRY."),
+    since(12, "Fixed part of NOTIFY_INVAL_ENTRY."),
     "parent" / u64 * "nodeid of the directory.",
     "namelen" / u32 * "length of the name, its NUL not counted.",
     "flags" / u32 * since(38, "InvalEntryFlags."),
@@ -28,7 +28,7 @@ fuse_notify_inval_entry_out = c_struct(
 
 fuse_notify_delete_out = c_struct(
     "fuse_notify_delete_out",
-    since(18, "NOTIFY_DELETE."),
+    since(18, "Fixed part of NOTIFY_DELETE."),
     "parent" / u64 * "nodeid of the directory.",
     "child" / u64 * "nodeid the name had.",
     "namelen" / u32 * "length of the name, its NUL not counted.",
@@ -37,7 +37,7 @@ fuse_notify_delete_out = c_struct(
 
 fuse_notify_store_out = c_struct(
     "fuse_notify_store_out",
-    since(15, "NOTIFY_STORE."),
+    since(15, "Fixed part of NOTIFY_STORE."),
     "nodeid" / u64 * "the file.",
     "offset" / u64 * "bytes: where they go.",
     "size" / u32 * "bytes that follow.",
@@ -46,7 +46,7 @@ fuse_notify_store_out = c_struct(
 
 fuse_notify_retrieve_out = c_struct(
     "fuse_notify_retrieve_out",
-    since(15, "NOTIFY_RETRIEVE."),
+    since(15, "Fixed part of NOTIFY_RETRIEVE."),
     "notify_unique" / u64 * "unique of the NOTIFY_REPLY to come; any number.",
     "nodeid" / u64 * "the file.",
     "offset" / u64 * "bytes: where to begin.",
@@ -56,7 +56,7 @@ fuse_notify_retrieve_out = c_struct(
 
 fuse_notify_retrieve_in = c_struct(
     "fuse_notify_retrieve_in",
-    since(15, "NOTIFY_REPLY."),
+    since(15, "Fixed part of NOTIFY_REPLY."),
     "dummy1" / reserved(u64),
     "offset" / u64 * "bytes: where they were found.",
     "size" / u32 * "bytes that follow.",
