@@ -18,8 +18,7 @@ from rawfuse.mount import Mounted
 logger = logging.getLogger("mfs")
 
 _READ_AHEAD = 1 << 20
-"""Bytes the kernel reads ahead where we may say so: in READs of that size a file is read 1.5 times as fast as in those of
-128 KiB."""
+"""Bytes the kernel reads ahead where we may say so: READs of that size are 1.5 times as fast as those of 128 KiB."""
 _SWITCH = 0.0002
 """Seconds after which a worker thread hands the interpreter to the thread that answers the kernel (Python's own: 5 ms,
 as long as four hundred requests)."""

@@ -83,8 +83,8 @@ class Mounted:
     def set_read_ahead(self, size: int) -> bool:
         """Lets the kernel read up to `size` bytes ahead, in READs of that size; False where it may not be changed.
 
-        By itself it reads 128 KiB ahead, whatever INIT's max_readahead says, which can only lower it (Linux 6.18).  Only
-        root may raise it, after INIT.  Asks sysfs, never the mount.
+        By itself it reads 128 KiB ahead, and INIT's max_readahead can only lower that (Linux 6.18). Only root may raise
+        it, after INIT. Asks sysfs, never the mount.
         """
         if self.connection is None:
             return False
