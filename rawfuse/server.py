@@ -179,6 +179,7 @@ class Server:
                         self._unsent(request, error)
                 elif value is not _SILENT:
                     self._answer(request, value)
+                    value = None  # views of what the next request may resize
                     buffer = self._buffer
             if clock() > end:
                 return False
