@@ -5,6 +5,7 @@
     DIRECTORY/index/        LMDB: block index, commit record (`mfs.blocks.index`)
     DIRECTORY/segments/     data (`mfs.blocks.segments`)
     DIRECTORY/log/          what was fsynced since the last commit (`mfs.log`)
+    DIRECTORY/mfs.log       text: what a server in the background had to say
 
 `mfs.repo` is written last when a repository is made; without it, and with nothing in the other places, making it is
 simply begun again.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rawfuse.mount import MountEntry, mount_entries
+from rawfuse.mount import MountEntry, mount_entries, parse_mountinfo
 
 __all__ = ["FSTYPE", "SUBTYPE", "described", "is_beneath", "mount_at", "mounts_of"]
 
@@ -21,10 +21,17 @@ def mount_at(path: str) -> MountEntry | None:
     return found
 
 
-def mounts_of(repo: str) -> list[MountEntry]:
-    """Where a repository is mounted, the newest last. A mount names its repository as its source."""
-    real = os.path.realpath(repo)
-    return [entry for entry in mount_entries() if entry.fstype == FSTYPE and entry.source in (repo, real)]
+def mounts_of(repo: str, process: int | None = None) -> list[MountEntry]:
+    """Where a repository is mounted, as we see it, or as another process does. A mount names its repository as its
+    source. Empty also where that process cannot be asked.
+    """
+    places = (repo, os.path.realpath(repo))
+    try:
+        with open(f"/proc/{process or 'self'}/mountinfo", "rb") as table:
+            entries = list(parse_mountinfo(table))
+    except OSError:
+        return []
+    return [entry for entry in entries if entry.fstype == FSTYPE and entry.source in places]
 
 
 def described(entry: MountEntry) -> str:

@@ -47,19 +47,22 @@ def _of_repository(error: BaseException) -> Problem | None:
     if not isinstance(error, RepoError):
         return None
     if isinstance(error, RepoLocked):
-        return Problem(str(error), *_where_mounted(error.path))
+        return Problem(str(error), *_where_mounted(error.path, error.pid))
     if isinstance(error, RepoDamaged):
         return Problem(str(error), "Nothing was changed. Make a copy of the directory before you try anything on it.")
     return Problem(str(error))
 
 
-def _where_mounted(repo: str) -> list[str]:
+def _where_mounted(repo: str, holder: int | None) -> list[str]:
     from mfs.cli.mounts import mounts_of
 
-    places = [entry.mountpoint for entry in mounts_of(repo)]
-    if places:
-        return [f"It is mounted on {places[0]}; mfs umount {places[0]} ends that."]
-    return ["Another mfs run has it, or a server that is still committing; mfs run --temp needs no repository."]
+    for entry in mounts_of(repo):
+        return [f"It is mounted on {entry.mountpoint}; mfs umount {entry.mountpoint} ends that."]
+    if holder is not None and mounts_of(repo, holder):
+        return ["It is mounted for one command (mfs run), and free when that has ended."]
+    return [
+        "It is not mounted: that process is committing still, or serves those who used the mount when it was ended."
+    ]
 
 
 def _of_mount(error: BaseException) -> Problem | None:

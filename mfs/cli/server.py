@@ -6,9 +6,11 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 __all__ = ["LOG", "Service", "serve_here"]
 
@@ -16,6 +18,8 @@ LOG = "mfs.log"
 """Name of the file in the repository to which a server in the background writes."""
 
 _LOG_SIZE = 4 << 20
+_PATIENCE = 10.0
+_PAUSE = 0.05
 _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
@@ -50,7 +54,7 @@ def serve_here(service: Service, ready: Callable[[], None], *, background: bool)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         ready()
 
-    with Volume.open(service.repo, profile=service.profile) as volume:
+    with _patiently(service.repo, partial(Volume.open, service.repo, profile=service.profile)) as volume:
         _log_to(os.path.join(service.repo, LOG) if background else None)
         # A signal between the mount and the task that takes signals would leave a dead mount behind.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
@@ -67,6 +71,24 @@ def serve_here(service: Service, ready: Callable[[], None], *, background: bool)
         logging.getLogger("mfs").info("process %d serves %s on %s", os.getpid(), service.repo, service.mountpoint)
         with mounted:
             trio.run(partial(serve, volume, mounted, read_only=service.read_only, ready=answering))
+
+
+_Opened = TypeVar("_Opened")
+
+
+def _patiently(repo: str, opening: Callable[[], _Opened]) -> _Opened:
+    """Open a repository, or wait for a moment for a server that has unmounted it and is committing still."""
+    from mfs.cli.mounts import mounts_of
+    from mfs.repo import RepoLocked
+
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return opening()
+        except RepoLocked as locked:
+            if locked.pid is None or mounts_of(repo, locked.pid) or time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE)
 
 
 def _log_to(path: str | None) -> None:

@@ -207,6 +207,14 @@ def test_umount_8_commits_too(place: Place) -> None:
     assert (place.mnt / "file").read_text() == "content"
 
 
+def test_a_server_that_is_ending_is_waited_for(place: Place) -> None:
+    place.mount()
+    (place.mnt / "file").write_bytes(os.urandom(40_000_000))
+    umount(place.mnt)
+    place.mount()
+    assert (place.mnt / "file").stat().st_size == 40_000_000
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_unmounts_and_commits(place: Place, number: signal.Signals) -> None:
     server = place.mount()

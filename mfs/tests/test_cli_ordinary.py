@@ -118,11 +118,20 @@ def test_a_mount_without_root_or_helper_names_run(place: Place) -> None:
 
 
 def test_a_locked_repository_names_the_process_that_runs_in_a_namespace(place: Place) -> None:
-    ran = place.ordinary("mfs run -- sh -c '\"$PYTHON\" -m mfs run -- true'")
+    ran = place.ordinary("""
+        mkfifo started go
+        mfs run -- sh -c 'echo > started; read line < go' &
+        read line < started
+        mfs run -- true
+        status=$?
+        echo > go
+        wait
+        exit $status
+    """)
     assert ran.returncode == 1
     first, second = ran.stderr.splitlines()
     assert first.startswith(f"mfs run: the repository {place.home}/repo is in use: process ")
-    assert "It is mounted on" in second
+    assert second == "  It is mounted for one command (mfs run), and free when that has ended."
 
 
 def test_umount_within_run_is_refused_with_the_reason(place: Place) -> None:
