@@ -17,8 +17,10 @@ from mfs.journal.items import (
     unpack_items,
 )
 from mfs.tree.node import Directory, File, Node, from_inode
-from mfs.tree.record import NO_STATS, Entry, cookie_of, inode_key, unpack_inode
+from mfs.tree.record import NO_STATS, DamagedRecord, Entry, cookie_of, inode_key, unpack_inode
 from mfs.tree.tree import Tree
+
+_LARGEST = (1 << 63) - 1
 
 
 def replay(tree: Tree, record: bytes, restore: Callable[[int, int, bytes], None]) -> None:
@@ -28,6 +30,13 @@ def replay(tree: Tree, record: bytes, restore: Callable[[int, int, bytes], None]
     :class:`~mfs.journal.items.DamagedLog`.
     """
     items = list(unpack_items(record))
+    try:
+        _play(tree, items, restore)
+    except (DamagedRecord, ValueError, OverflowError) as error:
+        raise DamagedLog(f"a log record cannot be played: {error}") from error
+
+
+def _play(tree: Tree, items: list[Item], restore: Callable[[int, int, bytes], None]) -> None:
     # An entry may point to an inode, and content belong to one, that stands later in the record.
     for item in items:
         if isinstance(item, NextItem | InodeItem | BytesItem):
@@ -97,13 +106,18 @@ def _content(tree: Tree, item: ContentItem) -> None:
     if not isinstance(node, File):
         raise DamagedLog(f"content for inode {item.ino}, which is not a file")
     content = node.content
+    chunk = tree.medium.chunk
+    if item.size > _LARGEST or (item.reset and item.base_leaves > -(-item.base_size // chunk)):
+        raise DamagedLog(f"inode {item.ino} has {item.size} bytes over {item.base_leaves} leaves of {item.base_size}")
     if item.reset:
         content.replace(item.base, item.base_size, item.base_tsize)
         content.base_leaves = item.base_leaves
     elif item.cut < content.size:
         content.truncate(item.cut)
     for index, leaf in item.leaves:
-        end = index * tree.medium.chunk + leaf.length
+        end = index * chunk + leaf.length
+        if leaf.length > chunk or end > item.size:
+            raise DamagedLog(f"leaf {index} of inode {item.ino} has {leaf.length} bytes in a file of {item.size}")
         if end > content.size:
             content.truncate(end)
         content.put_leaf(index, leaf)
