@@ -67,6 +67,11 @@ class SparseBytes:
             offset += stop - start
         return parts
 
+    def copy(self, offset: int, size: int) -> bytes:
+        """The same bytes, which what is written meanwhile does not change."""
+        found = self.read(offset, size)
+        return found if isinstance(found, bytes) else b"".join(found)
+
     def write(self, offset: int, data: wire.Buffer) -> None:
         """Raises ENOSPC; what fitted before has been written then."""
         done, end = 0, len(data)

@@ -15,7 +15,7 @@ from rawfuse import Answer, Reply, wire
 from rawfuse.examples.memory.data import CHUNK
 from rawfuse.examples.memory.locks import Locks
 from rawfuse.examples.memory.names import Names
-from rawfuse.examples.memory.nodes import File, Node, error
+from rawfuse.examples.memory.nodes import File, error
 from rawfuse.wire import constants as c
 
 __all__ = ["Files", "without_privileges"]
@@ -25,10 +25,11 @@ FALLOC_FL_PUNCH_HOLE: Final = 2
 FALLOC_FL_ZERO_RANGE: Final = 16
 FS_IOC_GETFLAGS: Final = 0x80086601
 FS_IOC_SETFLAGS: Final = 0x40086602
+FS_IOC_FSGETXATTR: Final = 0x801C581F
 FS_NODUMP: Final = 0x40
+FS_XFLAG_NODUMP: Final = 0x80
 _FLAGS: Final = struct.Struct("=I")
-_LONG: Final = 8
-"""Bytes of what the two ioctls say they move; they move an int."""
+_FSXATTR: Final = struct.Struct("=I24x")
 
 _OPENED: Final = wire.fuse_open_out.pack_flat
 _WRITTEN: Final = wire.fuse_write_out.pack_flat
@@ -173,8 +174,7 @@ class Files(Names):
                 target.data.truncate(max(target.data.size, arg.off_out + done + step))
                 target.data.punch(arg.off_out + done, step)
             else:
-                piece = source.data.read(arg.off_in + done, step)
-                target.data.write(arg.off_out + done, piece if isinstance(piece, bytes) else b"".join(piece))
+                target.data.write(arg.off_out + done, source.data.copy(arg.off_in + done, step))
             done += step
             self.changed(target)
             await trio.lowlevel.checkpoint()
@@ -212,25 +212,24 @@ class Files(Names):
     def ioctl(self, request: wire.Ioctl) -> Reply:
         """What lsattr(1) and chattr(1) ask; the one flag here is `d`, no dump."""
         node, arg = self.node(request.nodeid), request.arg
-        if arg.cmd not in (FS_IOC_GETFLAGS, FS_IOC_SETFLAGS):
+        if arg.cmd not in (FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IOC_FSGETXATTR):
             raise error(errno.ENOTTY)
-        reading = arg.cmd == FS_IOC_GETFLAGS
+        # A well-formed command says itself how many bytes it moves and whether they go out to the caller.
+        size, reading = arg.cmd >> 16 & 0x3FFF, bool(arg.cmd >> 31)
         if arg.flags & c.FUSE_IOCTL_UNRESTRICTED and (arg.out_size if reading else arg.in_size) == 0:
-            # Nobody has told the kernel what moves: it is asked to come again with the caller's memory at `arg`.
+            # Here the kernel goes by no such rule: it is asked to come again with the caller's memory at `arg`.
             come_again = wire.fuse_ioctl_out(flags=c.FUSE_IOCTL_RETRY, in_iovs=not reading, out_iovs=reading)
-            return come_again, wire.fuse_ioctl_iovec(arg.arg, _LONG)
-        if reading:
+            return come_again, wire.fuse_ioctl_iovec(arg.arg, size)
+        if arg.cmd == FS_IOC_GETFLAGS:
             return wire.fuse_ioctl_out(), _FLAGS.pack(node.flags)
-        self._set_flags(request, node)
-        return wire.fuse_ioctl_out()
-
-    def _set_flags(self, request: wire.Ioctl, node: Node) -> None:
-        if request.uid not in (0, node.uid):
-            raise error(errno.EPERM)
+        if arg.cmd == FS_IOC_FSGETXATTR:  # asked before flags are set
+            return wire.fuse_ioctl_out(), _FSXATTR.pack(FS_XFLAG_NODUMP if node.flags & FS_NODUMP else 0)
         if len(request.data) < _FLAGS.size:
             raise error(errno.EINVAL)
         (flags,) = _FLAGS.unpack_from(request.data)
         if flags & ~FS_NODUMP:
             raise error(errno.EOPNOTSUPP)
+        # The kernel has looked whether the caller may.
         node.flags = flags
         node.touch()
+        return wire.fuse_ioctl_out()

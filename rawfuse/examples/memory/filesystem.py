@@ -35,7 +35,6 @@ class MemoryFS(Files):
         | InitFlags.FUSE_POSIX_LOCKS
         | InitFlags.FUSE_FLOCK_LOCKS
         | InitFlags.FUSE_EXPORT_SUPPORT
-        | InitFlags.FUSE_ALLOW_IDMAP
     )
 
     def getattr(self, request: wire.GetAttr) -> Reply:
