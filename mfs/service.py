@@ -32,8 +32,9 @@ async def serve(
 ) -> None:
     """Serve `volume` at `mounted`; returns after the unmount, with everything committed.
 
-    SIGINT and SIGTERM unmount and commit.  Who still uses the mount then keeps it for `GRACE` seconds, or until the
-    signal comes again; after that their calls fail.  `ready` is called when INIT was answered.
+    SIGINT, SIGTERM and (unless it is ignored) SIGHUP unmount and commit.  Who still uses the mount then keeps it for
+    `GRACE` seconds, or until the signal comes again; after that their calls fail.  `ready` is called when INIT was
+    answered.
 
     OSError: the last commit failed; what was fsynced is safe in the log.
     """
@@ -76,7 +77,8 @@ async def _stop_on_signal(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]  # nohup(1)
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, *hangup) as signals:
         task_status.started()
         stopping = False
         async for number in signals:
