@@ -11,7 +11,7 @@ import traceback
 from typing import NoReturn
 
 from mfs.cli.problem import Problem, explained
-from mfs.cli.server import LOG, Service, serve_here
+from mfs.cli.server import FAILED, LOG, Service, serve_here
 
 __all__ = ["start_server"]
 
@@ -83,7 +83,7 @@ def _serve_and_exit(service: Service, pipe: int, parent: int | None) -> NoReturn
     except BaseException as error:
         problem = explained(error)
         if told:
-            logging.getLogger("mfs").critical("the server ends: %s", error, exc_info=error)
+            logging.getLogger("mfs").critical("%s%s", FAILED, error, exc_info=error)
         elif problem is not None:
             tell(json.dumps([problem.what, *problem.advice]).encode())
         else:

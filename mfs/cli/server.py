@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-__all__ = ["LOG", "Service", "serve_here"]
+__all__ = ["FAILED", "LOG", "Service", "serve_here"]
 
 LOG = "mfs.log"
 """Name of the file in the repository to which a server in the background writes."""
 
+FAILED = "the server failed: "
+"""What stands in the log before the reason, when a server ends otherwise than it should."""
+
 _LOG_SIZE = 4 << 20
 _PATIENCE = 10.0
 _PAUSE = 0.05
-_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
+_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import time
 from mfs.cli.holders import holders
 from mfs.cli.mounts import FSTYPE, described, mount_at
 from mfs.cli.problem import Problem
+from mfs.cli.server import FAILED, LOG
 from mfs.repo import holder_of
 from rawfuse.mount import MountEntry, UnmountError
 from rawfuse.mount import umount as unmount
@@ -34,6 +35,8 @@ def umount(arguments: argparse.Namespace) -> int:
             f"{arguments.directory} is not a mount of mfs but {described(entry)}", f"See umount(8): umount {path}"
         )
     server = holder_of(entry.source)
+    log = os.path.join(entry.source, LOG)
+    begin = _size(log)
     try:
         unmount(path)
     except UnmountError as error:
@@ -46,7 +49,32 @@ def umount(arguments: argparse.Namespace) -> int:
         return 0
     if server is not None and not _is_elsewhere(entry):
         _wait_for(server, entry.source)
+        _tell_failure(log, begin)
     return 0
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
+
+
+def _tell_failure(log: str, begin: int) -> None:
+    """Raise what the server wrote to its log in the end, if that was a failure: nobody else hears of it."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(begin)
+            words = file.read().decode("utf-8", "backslashreplace")
+    except OSError:
+        return
+    for line in words.splitlines():
+        _, failed, why = line.partition(FAILED)
+        if failed:
+            raise Problem(
+                f"the last commit failed: {why}",
+                "What was fsynced is safe, and comes back when the repository is mounted again. More is in " + log,
+            )
 
 
 def _mountpoint(directory: str) -> str:

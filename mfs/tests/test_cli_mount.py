@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -215,7 +216,28 @@ def test_a_server_that_is_ending_is_waited_for(place: Place) -> None:
     assert (place.mnt / "file").stat().st_size == 40_000_000
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_umount_tells_of_a_commit_that_failed(place: Place) -> None:
+    disk = place.repo
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], check=True)
+    place.mount()
+    write_until_full(disk / "segments" / "filler")
+    for i in range(2000):
+        (place.mnt / f"{i:0>200}").symlink_to("nowhere" * 100)
+    ran = place.mfs("umount", place.mnt)
+    assert ran.returncode == 1
+    assert "the last commit failed" in ran.stderr
+    assert "No space left on device" in ran.stderr
+    assert find_mount(place.mnt) is None
+
+
+def write_until_full(path: Path) -> None:
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(65536))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_unmounts_and_commits(place: Place, number: signal.Signals) -> None:
     server = place.mount()
     (place.mnt / "file").write_bytes(b"content" * 1_000_000)
