@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["LocalProtocolError", "ProtocolError", "RemoteProtocolError"]
+import sys
+
+__all__ = ["ForeignByteOrder", "LocalProtocolError", "ProtocolError", "RemoteProtocolError"]
 
 
 class ProtocolError(Exception):
@@ -23,3 +25,18 @@ class RemoteProtocolError(ProtocolError):
     def __init__(self, message: str, *, unique: int | None = None) -> None:
         super().__init__(message)
         self.unique = unique
+
+
+class ForeignByteOrder(RemoteProtocolError):
+    """The message is of a machine of the other byte order, recorded there or come from there by a socket.
+
+    FUSE has no byte order of its own: both sides are the same machine's. Every number in the message is reversed, and
+    an answer in ours would mean nothing to its sender, so ``unique`` is None.
+    """
+
+    def __init__(self, what: str) -> None:
+        ours, theirs = ("little", "big") if sys.byteorder == "little" else ("big", "little")
+        super().__init__(
+            f"{what} is in {theirs}-endian byte order, this machine is {ours}-endian: "
+            "read it on a machine of its own byte order"
+        )

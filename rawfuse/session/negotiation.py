@@ -9,6 +9,7 @@ from typing import Final
 from rawfuse.errors import ProtocolError
 from rawfuse.wire import fuse_init_in, fuse_init_out
 from rawfuse.wire.flags import InitFlags as F
+from rawfuse.wire.versions import SECURITY_CTX_MINOR
 
 __all__ = [
     "DEFAULT_WANTS",
@@ -190,7 +191,9 @@ def negotiate(offer: fuse_init_in, preferences: Preferences) -> tuple[Negotiated
     offered = F(offer.flags)
     if offered & F.FUSE_INIT_EXT:
         offered |= F(offer.flags2 << 32)
-    flags = agree(offered, preferences)
+    # Before 7.38 security contexts come without total_extlen, where nothing tells them from a name.
+    usable = offered if offer.minor >= SECURITY_CTX_MINOR else offered & ~F.FUSE_SECURITY_CTX
+    flags = agree(usable, preferences)
     max_pages = 0
     max_write = max(PAGE, preferences.max_write)
     if flags & F.FUSE_MAX_PAGES:

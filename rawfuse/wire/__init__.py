@@ -7,21 +7,25 @@ code (``NotifyStore``): :mod:`rawfuse.wire.opcodes` is the table of what there i
 
 from __future__ import annotations
 
-from rawfuse.wire import _generated, dirent, enums, extensions, flags, replies, requests
+from rawfuse.wire import _generated, cuse, dirent, enums, extensions, flags, ioctl, replies, requests
 from rawfuse.wire._generated import *  # noqa: F403
 from rawfuse.wire.base import Buffer, Notification, Request, UnknownRequest, WireStruct
+from rawfuse.wire.cuse import *  # noqa: F403
 from rawfuse.wire.dirent import *  # noqa: F403
 from rawfuse.wire.enums import *  # noqa: F403
 from rawfuse.wire.extensions import *  # noqa: F403
 from rawfuse.wire.flags import *  # noqa: F403
+from rawfuse.wire.ioctl import *  # noqa: F403
 from rawfuse.wire.replies import *  # noqa: F403
 from rawfuse.wire.requests import *  # noqa: F403
 
 __all__ = ["Buffer", "Notification", "Request", "UnknownRequest", "WireStruct"]
 __all__ += _generated.__all__
+__all__ += cuse.__all__
 __all__ += dirent.__all__
 __all__ += enums.__all__
 __all__ += extensions.__all__
 __all__ += flags.__all__
+__all__ += ioctl.__all__
 __all__ += replies.__all__
 __all__ += requests.__all__

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import TYPE_CHECKING, ClassVar
 
-from rawfuse.errors import RemoteProtocolError
+from rawfuse.errors import ForeignByteOrder, RemoteProtocolError
 from rawfuse.wire.base import Buffer, Notification, Request, UnknownRequest, WireStruct
 from rawfuse.wire.extensions import Extension, decode_extensions
 
@@ -7607,17 +7607,18 @@ def decode_request(buf: bytearray | memoryview, length: int, minor: int, setxatt
     ``minor`` and ``setxattr_ext`` are what the INIT reply said (structs were shorter once); neither matters for INIT.
     Names and values are copied; ``data`` of WRITE and NOTIFY_REPLY is a memoryview of ``buf``. An opcode that is not in
     the table gives an :class:`UnknownRequest`. Raises :class:`~rawfuse.errors.RemoteProtocolError` for a message whose
-    sizes contradict one another; its ``unique`` is set when the request can still be answered.
+    sizes contradict one another; its ``unique`` is set when the request can still be answered. INIT of a machine of the
+    other byte order is :class:`~rawfuse.errors.ForeignByteOrder`.
     """
     if length < 40:
         raise RemoteProtocolError(f"a message of {length} bytes is shorter than its header of 40")
     size, opcode, unique, nodeid, uid, gid, pid, extlen = _unpack_fuse_in_header(buf)
     if size != length:
+        if opcode in _BSWAP and size == int.from_bytes(length.to_bytes(4, "little"), "big"):
+            raise ForeignByteOrder("INIT")
         raise _malformed(f"opcode {opcode}", unique, f"the header says {size} bytes, {length} were read")
     decoder = _DECODERS.get(opcode)
     if decoder is None:
-        if opcode in _BSWAP:
-            raise _malformed("INIT", unique, "the other side has the other byte order")
         return UnknownRequest(unique, nodeid, uid, gid, pid, opcode, bytes(buf[40:length]))
     if extlen:
         return _decode_extended(buf, length, minor, opcode, extlen, decoder, (unique, nodeid, uid, gid, pid))

@@ -2,7 +2,8 @@
 
 Each begins with ``fuse_ext_header`` (size, type) and is padded to 8 bytes. A type up to ``FUSE_MAX_NR_SECCTX`` is none
 but the number of security contexts that follow: that header is then ``fuse_secctx_header``. Since 7.38; the kernel of
-minors 36 and 37 appended security contexts without ``total_extlen``, so SECURITY_CTX is not for those.
+minors 36 and 37 appended security contexts without ``total_extlen``, so SECURITY_CTX is not negotiated with those; a
+message of theirs that carries some is refused for what stands behind its name.
 """
 
 from __future__ import annotations

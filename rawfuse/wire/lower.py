@@ -45,7 +45,7 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import TYPE_CHECKING, ClassVar
 
-from rawfuse.errors import RemoteProtocolError
+from rawfuse.errors import ForeignByteOrder, RemoteProtocolError
 from rawfuse.wire.base import Buffer, Notification, Request, UnknownRequest, WireStruct
 from rawfuse.wire.extensions import Extension, decode_extensions
 '''

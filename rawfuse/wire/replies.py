@@ -6,11 +6,13 @@ a second try fails with ENOENT (measured on Linux 6.18). Hence sizes are looked 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from rawfuse.errors import LocalProtocolError, RemoteProtocolError
-from rawfuse.wire._generated import STRUCTS, fuse_out_header
+from rawfuse.errors import ForeignByteOrder, LocalProtocolError, RemoteProtocolError
+from rawfuse.wire._generated import STRUCTS, Ioctl, fuse_out_header
 from rawfuse.wire.base import Buffer, Request, UnknownRequest, WireStruct
+from rawfuse.wire.constants import FUSE_IOCTL_UNRESTRICTED
 from rawfuse.wire.dirent import Dirent, DirentPlus, unpack_direntplus, unpack_dirents
 from rawfuse.wire.opcodes import BY_OPCODE, OPERATIONS, Operation, Reply
 from rawfuse.wire.versions import size_at
@@ -21,6 +23,7 @@ __all__ = [
     "check_reply_size",
     "decode_reply",
     "decode_reply_header",
+    "encode_reply",
     "fixed_reply_size",
     "reply_sizes",
 ]
@@ -29,6 +32,9 @@ ReplyValue: TypeAlias = WireStruct | tuple[WireStruct, ...] | bytes | list[Diren
 
 MAX_ERRNO = 511
 """The kernel refuses an errno above this one."""
+
+IOCTL_ROOM = 4096
+"""Bytes that an unrestricted IOCTL always has room for, so that a retry's iovecs fit: a page (kernel source)."""
 
 _HEADER = fuse_out_header.SIZE
 _INIT_MIN = 8
@@ -82,7 +88,10 @@ def reply_sizes(request: Request, minor: int) -> tuple[int, int]:
             return _INIT_MIN, STRUCTS[reply.structs[0]].SIZE
         case "head":
             size = _fixed(reply, minor)
-            return size, size + _limit(reply, request)
+            room = _limit(reply, request)
+            if isinstance(request, Ioctl) and request.arg.flags & FUSE_IOCTL_UNRESTRICTED:
+                room = max(room, IOCTL_ROOM)
+            return size, size + room
     raise LocalProtocolError(f"{operation.label} is never answered")
 
 
@@ -108,13 +117,15 @@ def check_reply_size(request: Request, size: int, minor: int) -> None:
 def decode_reply_header(buffer: Buffer, length: int) -> tuple[int, int]:
     """``(unique, errno)`` of the message in the first ``length`` bytes; of a notification ``(0, -code)``.
 
-    Raises RemoteProtocolError where the kernel refuses the frame and leaves the request pending: fewer than 16 bytes,
-    a length that is not the header's, an errno outside 0 to 511, an error with a body.
+    Raises ForeignByteOrder, and RemoteProtocolError where the kernel refuses the frame and leaves the request pending:
+    fewer than 16 bytes, a length that is not the header's, an errno outside 0 to 511, an error with a body.
     """
     if length < _HEADER:
         raise RemoteProtocolError(f"a reply of {length} bytes is shorter than its header of {_HEADER}")
     header = fuse_out_header.unpack_from(buffer)
     if header.len != length:
+        if int.from_bytes(header.len.to_bytes(4, "little"), "big") == length:
+            raise ForeignByteOrder("a reply")
         raise RemoteProtocolError(
             f"reply {header.unique}: the header says {header.len} bytes, {length} were written", unique=header.unique
         )
@@ -143,6 +154,23 @@ def _structs(operation: Operation, body: memoryview, minor: int) -> tuple[WireSt
             found.append(cls.unpack_from(bytes(body[offset : offset + size]).ljust(cls.SIZE, b"\0")))
         offset += size
     return tuple(found)
+
+
+def encode_reply(request: Request, value: WireStruct | Sequence[WireStruct] | Buffer | None, minor: int = 45) -> bytes:
+    """The body of a successful reply to ``request``, without its header; structs are as long as ``minor`` has them.
+
+    ``value``: nothing, a struct, several in a row, or bytes as they are. Raises LocalProtocolError where the size is
+    not one that the kernel takes.
+    """
+    if value is None:
+        body = b""
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        body = bytes(value)
+    else:
+        structs = (value,) if isinstance(value, WireStruct) else value
+        body = b"".join(item.pack()[: size_at(type(item).__name__, item.SIZE, minor)] for item in structs)
+    check_reply_size(request, len(body), minor)
+    return body
 
 
 def decode_reply(request: Request, body: Buffer, minor: int = 45) -> ReplyValue:

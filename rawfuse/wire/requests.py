@@ -16,7 +16,7 @@ from rawfuse.wire._generated import NOTIFICATION_CLASSES, STRUCTS, fuse_in_heade
 from rawfuse.wire.base import Buffer, Notification, Request, UnknownRequest, WireStruct
 from rawfuse.wire.extensions import encode_extensions
 from rawfuse.wire.opcodes import BY_OPCODE, NOTIFICATIONS, Array, Body, Fixed, Name, Payload
-from rawfuse.wire.versions import SETXATTR_COMPAT_SIZE, size_at
+from rawfuse.wire.versions import NOT_SENT_BELOW, SETXATTR_COMPAT_SIZE, size_at
 
 __all__ = ["decode_notification", "encode_notification", "encode_request"]
 
@@ -69,12 +69,15 @@ def encode_request(request: Request, minor: int = 45, *, setxattr_ext: bool = Tr
     """The whole message, header included, as a kernel writes it that was told ``minor`` and ``setxattr_ext`` by INIT.
 
     INIT itself is as long as ``minor`` says that kernel's own minor is. Raises LocalProtocolError for a name that no
-    message can carry and :class:`struct.error` for a number that does not fit.
+    message can carry and for an opcode that no kernel sends at that minor, :class:`struct.error` for a number that does
+    not fit.
     """
     if isinstance(request, UnknownRequest):
         body, extensions = request.body, b""
     else:
         operation = BY_OPCODE[request.opcode]
+        if minor < NOT_SENT_BELOW.get(operation.name, 0):
+            raise LocalProtocolError(f"{operation.label} is not sent where INIT agreed on minor {minor}")
         body = _body(request, operation.body, minor, setxattr_ext)
         extensions = encode_extensions(request.extensions) if operation.extensible else b""  # type: ignore[attr-defined]
     header = fuse_in_header.pack_flat(

@@ -6,7 +6,7 @@ The kernel believes the *minor of our INIT reply*, not its own (measured on Linu
 
 from __future__ import annotations
 
-__all__ = ["COMPAT_SIZES", "SETXATTR_COMPAT_SIZE", "SIZES", "size_at"]
+__all__ = ["COMPAT_SIZES", "NOT_SENT_BELOW", "SECURITY_CTX_MINOR", "SETXATTR_COMPAT_SIZE", "SIZES", "size_at"]
 
 SIZES: dict[str, tuple[tuple[int, int], ...]] = {
     "fuse_init_in": ((0, 8), (6, 16), (36, 64)),
@@ -22,6 +22,12 @@ SIZES: dict[str, tuple[tuple[int, int], ...]] = {
 
 SETXATTR_COMPAT_SIZE = 8
 """``fuse_setxattr_in`` is this long unless SETXATTR_EXT was in the INIT reply, whatever the minor."""
+
+NOT_SENT_BELOW: dict[str, int] = {"FUSE_BATCH_FORGET": 16, "FUSE_RENAME2": 23}
+"""The opcodes that the kernel holds back below a minor; it sends other new ones whatever the INIT reply said."""
+
+SECURITY_CTX_MINOR = 38
+"""From this minor on security contexts are counted in ``total_extlen``; 7.36 and 7.37 appended them without a word."""
 
 COMPAT_SIZES: dict[str, int] = {
     "FUSE_COMPAT_ENTRY_OUT_SIZE": 120,
