@@ -29,12 +29,13 @@ class Listed(NamedTuple):
 class Listing:
     """An open directory.  :meth:`after` gives what follows an offset; offset 0 begins anew."""
 
-    __slots__ = ("_ino", "_listed", "_more", "_start", "_tree")
+    __slots__ = ("_changed", "_ino", "_listed", "_more", "_start", "_tree")
 
     def __init__(self, tree: Tree, directory: Directory) -> None:
         self._tree = tree
         self._ino = directory.ino
         self._listed: list[Listed] = []
+        self._changed = 0
         self._start = -1
         self._more = False
 
@@ -44,14 +45,36 @@ class Listing:
             if self._start < 0 or offset < self._start or offset == 0:
                 self._look(offset)
             at = bisect_right(self._listed, offset, key=lambda listed: listed.offset)
-            if at < len(self._listed) or not self._more:
-                return self._listed[at:] if at else self._listed
-            self._look(max(offset, self._listed[-1].offset))
+            part = self._listed[at : at + WINDOW]
+            if part:
+                if present := self._present(part):
+                    return present
+                offset = part[-1].offset
+            elif self._more:
+                self._look(max(offset, self._listed[-1].offset))
+            else:
+                return []
+
+    def _present(self, part: list[Listed]) -> list[Listed]:
+        """What is left of names that were looked at a while ago: who lists one that went would bring it back."""
+        directory = self._tree.directory(self._ino)
+        if directory.ctime == self._changed:
+            return part
+        found = [(one, self._tree.entry(directory, one.name)) for one in part]
+        return [one._replace(entry=entry) for one, entry in found if entry is not None]
 
     def _look(self, offset: int) -> None:
         """Take down the names behind `offset`: all of them, or a window where they are not all in memory."""
-        directory = self._tree.directory(self._ino)
         self._start = offset
+        behind = offset
+        while (last := self._window(behind)) is not None and not self._listed:
+            # All names of this window are gone: the next one.
+            behind = last
+
+    def _window(self, offset: int) -> int | None:
+        """Take down the names behind `offset`; says where the window ends, None where nothing can be behind it."""
+        directory = self._tree.directory(self._ino)
+        self._changed = directory.ctime
         self._more = False
         found = {}
         last = 0
@@ -72,6 +95,4 @@ class Listing:
         for i in range(len(entries) - 1):
             if entries[i][0] == entries[i + 1][0]:
                 self._listed[i] = self._listed[i]._replace(offset=entries[i][0] - 1)
-        if self._more and not self._listed:
-            # All names of this window are gone: the next one.
-            self._look(last)
+        return last if self._more else None
