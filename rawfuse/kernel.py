@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from types import TracebackType
 from typing import Final
@@ -9,9 +10,8 @@ from typing import Final
 import trio
 
 from rawfuse.channel.base import Channel, ChannelClosed
-from rawfuse.errors import RemoteProtocolError
-from rawfuse.session.kernel_session import Answered, KernelSession, failure
-from rawfuse.wire import Notification, Request, fuse_init_out
+from rawfuse.session.kernel_session import RESENT, Answered, KernelSession, Refused, failure, label
+from rawfuse.wire import Interrupt, Notification, Request, fuse_init_out
 from rawfuse.wire.replies import ReplyValue
 
 __all__ = ["Kernel"]
@@ -64,8 +64,9 @@ class Kernel:
     async def call(self, request: Request) -> ReplyValue:
         """Sends `request` and returns its decoded reply.
 
-        Raises OSError for an error reply, RemoteProtocolError for one that Linux refuses, ChannelClosed. When
-        cancelled it sends an INTERRUPT and goes on waiting no longer.
+        Raises OSError for an error reply (the server's errno, whatever Linux makes of it; EIO for content that Linux
+        does not believe), RemoteProtocolError for one that Linux refuses, ChannelClosed. When cancelled it sends an
+        INTERRUPT and goes on waiting no longer.
         """
         return await self._exchange(self.session.request(request))
 
@@ -87,7 +88,7 @@ class Kernel:
             self.channel.send_bytes(message)
             await waiting[0].wait()
         except trio.Cancelled:
-            if not self._closed:
+            if not self._closed and Interrupt.opcode not in self.session.absent:
                 self.channel.send_bytes(self.session.interrupt(unique))
             raise
         finally:
@@ -97,6 +98,8 @@ class Kernel:
             raise answer
         if answer.errno:
             raise failure(answer)
+        if answer.seen:
+            raise OSError(answer.seen, f"{label(answer.request)}: {errno.errorcode[answer.seen]}, not believed")
         return answer.value
 
     async def _read(self) -> None:
@@ -120,18 +123,20 @@ class Kernel:
     def _take(self, message: bytes) -> None:
         try:
             what = self.session.receive(message)
-        except RemoteProtocolError as error:
+        except Refused as error:
             self.refused.append(error)
-            if error.unique is not None and error.unique not in self.session.pending:
+            if error.unique is not None and error.consumed:
                 self._hand(error.unique, error)
             return
+        for resent in self.session.take_outgoing():
+            self.channel.send_bytes(resent)
         if isinstance(what, Answered):
             self._hand(what.request.unique, what)
         elif what is not None:
             self.notifications.append(what)
 
     def _hand(self, unique: int, answer: Answered | Exception) -> None:
-        waiting = self._waiting.get(unique)
+        waiting = self._waiting.get(unique & ~RESENT)
         if waiting is not None:
             waiting[1].append(answer)
             waiting[0].set()

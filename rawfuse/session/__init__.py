@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rawfuse.session.kernel_session import KernelSession
+from rawfuse.session.agreed import Agreement
+from rawfuse.session.kernel_session import Answered, KernelSession, Refused
 from rawfuse.session.negotiation import (
     DEFAULT_WANTS,
     KernelTooOld,
@@ -15,11 +16,14 @@ from rawfuse.session.server_session import ServerSession
 
 __all__ = [
     "DEFAULT_WANTS",
+    "Agreement",
     "Answer",
+    "Answered",
     "KernelSession",
     "KernelTooOld",
     "Negotiated",
     "Preferences",
+    "Refused",
     "Reply",
     "ServerSession",
     "negotiate",

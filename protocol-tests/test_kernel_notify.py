@@ -1,0 +1,151 @@
+"""What write(2) says to notifications, against the real kernel and against KernelSession (Linux 6.18)."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Generator
+from contextlib import suppress
+
+import pytest
+from calls import BY_OPCODE, outcome
+from two_kernels import Fake, Real, connected
+
+from rawfuse import wire as w
+from rawfuse.wire import constants as c
+from rawfuse.wire.requests import encode_notification
+
+Kernel = Real | Fake
+KINDS = [pytest.param("real", marks=pytest.mark.kernel("root")), "fake"]
+
+
+@pytest.fixture(params=KINDS)
+def kernel(request: pytest.FixtureRequest) -> Generator[Kernel, None, None]:
+    """A kernel that knows "f" (2), "d" (3), and the absence of "new"."""
+    with connected(request.param) as one:
+        for opcode in (c.FUSE_LOOKUP, c.FUSE_FSYNCDIR):
+            one.run(BY_OPCODE[opcode])
+        with suppress(OSError):
+            one.run(BY_OPCODE[c.FUSE_MKNOD], {c.FUSE_MKNOD: errno.EPERM})
+        one.opcodes.clear()
+        one.silent.clear()
+        yield one
+
+
+def inode(nodeid: int) -> w.Notification:
+    return w.NotifyInvalInode(w.fuse_notify_inval_inode_out(nodeid, 0, 0))
+
+
+def name(parent: int, text: bytes, flags: int = 0) -> w.Notification:
+    return w.NotifyInvalEntry(w.fuse_notify_inval_entry_out(parent, len(text), flags), text)
+
+
+def delete(parent: int, child: int, text: bytes) -> w.Notification:
+    return w.NotifyDelete(w.fuse_notify_delete_out(parent, child, len(text)), text)
+
+
+def store(nodeid: int, data: bytes = b"data") -> w.Notification:
+    return w.NotifyStore(w.fuse_notify_store_out(nodeid, 0, len(data)), data)
+
+
+def retrieve(nodeid: int, unique: int = 77) -> w.Notification:
+    return w.NotifyRetrieve(w.fuse_notify_retrieve_out(unique, nodeid, 0, 10))
+
+
+def poll(kh: int) -> w.Notification:
+    return w.NotifyPoll(w.fuse_notify_poll_wakeup_out(kh))
+
+
+def prune(*nodeids: int) -> w.Notification:
+    return w.NotifyPrune(w.fuse_notify_prune_out(len(nodeids)), [*nodeids])
+
+
+CASES = [
+    pytest.param(inode(1), 0, id="INVAL_INODE of the root"),
+    pytest.param(inode(2), 0, id="INVAL_INODE of a file"),
+    pytest.param(inode(99), errno.ENOENT, id="INVAL_INODE of an unknown one"),
+    pytest.param(name(1, b"f"), 0, id="INVAL_ENTRY"),
+    pytest.param(name(1, b"f", 1), 0, id="INVAL_ENTRY, only expire"),
+    pytest.param(name(1, b"new"), 0, id="INVAL_ENTRY of an absent name"),
+    pytest.param(name(1, b"never"), errno.ENOENT, id="INVAL_ENTRY of an unknown name"),
+    pytest.param(name(99, b"f"), errno.ENOENT, id="INVAL_ENTRY in an unknown directory"),
+    pytest.param(name(2, b"f"), errno.ENOTDIR, id="INVAL_ENTRY in a file"),
+    pytest.param(name(1, b"n" * 4095), errno.ENOENT, id="INVAL_ENTRY of the longest name"),
+    pytest.param(name(1, b"n" * 4096), errno.ENAMETOOLONG, id="INVAL_ENTRY of a name too long"),
+    pytest.param(delete(1, 2, b"f"), 0, id="DELETE"),
+    pytest.param(delete(1, 3, b"f"), errno.ENOENT, id="DELETE of another child"),
+    pytest.param(delete(1, 2, b"never"), errno.ENOENT, id="DELETE of an unknown name"),
+    pytest.param(delete(1, 2, b"n" * 4096), errno.ENAMETOOLONG, id="DELETE of a name too long"),
+    pytest.param(store(2), 0, id="STORE"),
+    pytest.param(store(2, b""), 0, id="STORE of nothing"),
+    pytest.param(store(99), errno.ENOENT, id="STORE in an unknown inode"),
+    pytest.param(store(3), errno.EINVAL, id="STORE in a directory"),
+    pytest.param(retrieve(2), 0, id="RETRIEVE"),
+    pytest.param(retrieve(99), errno.ENOENT, id="RETRIEVE of an unknown inode"),
+    pytest.param(poll(12345), 0, id="POLL of an unknown kh"),
+    pytest.param(w.NotifyResend(), 0, id="RESEND"),
+    pytest.param(w.NotifyIncEpoch(), 0, id="INC_EPOCH"),
+    pytest.param(prune(2, 99), 0, id="PRUNE"),
+    pytest.param(prune(), 0, id="PRUNE of nothing"),
+]
+
+
+@pytest.mark.parametrize(("notification", "says"), CASES)
+def test_what_write_says_to(kernel: Kernel, notification: w.Notification, says: int) -> None:
+    assert kernel.write(encode_notification(notification)) == says
+
+
+SIZED = [inode(1), name(1, b"f"), delete(1, 2, b"f"), store(2), retrieve(2), poll(1), prune(2)]
+
+
+@pytest.mark.parametrize("difference", [-1, 1, -8, 8])
+@pytest.mark.parametrize("notification", SIZED, ids=lambda one: type(one).__name__)
+def test_a_notification_has_its_size_exactly(kernel: Kernel, notification: w.Notification, difference: int) -> None:
+    whole = encode_notification(notification)
+    body = (whole + bytes(8))[16 : len(whole) + difference]
+    assert kernel.write(w.fuse_out_header(16 + len(body), notification.code, 0).pack() + body) == errno.EINVAL
+
+
+def test_inc_epoch_takes_any_body(kernel: Kernel) -> None:
+    assert kernel.write(w.fuse_out_header(20, w.NotifyIncEpoch.code, 0).pack() + b"junk") == 0
+
+
+@pytest.mark.parametrize("code", [0, 10, 11, 1000, -1, -2, -511])
+def test_other_codes_are_no_notifications(kernel: Kernel, code: int) -> None:
+    assert kernel.write(w.fuse_out_header(16, code, 0).pack()) == errno.EINVAL
+
+
+@pytest.mark.parametrize("unique", [77, 78])
+def test_retrieve_is_answered_by_a_request_that_takes_no_reply(kernel: Kernel, unique: int) -> None:
+    assert kernel.write(encode_notification(retrieve(2, unique))) == 0
+    reply = kernel.expect(c.FUSE_NOTIFY_REPLY)
+    assert isinstance(reply, w.NotifyReply) and (reply.unique, reply.nodeid) == (unique, 2)
+    assert kernel.write(w.fuse_out_header(16, 0, unique).pack()) == errno.ENOENT
+
+
+def test_a_name_dropped_is_looked_up_again_and_not_known_any_more(kernel: Kernel) -> None:
+    message = encode_notification(name(1, b"f"))
+    assert kernel.write(message) == 0
+    assert kernel.write(message) == errno.ENOENT
+    assert outcome(kernel.call(BY_OPCODE[c.FUSE_LOOKUP])) == 2
+    assert c.FUSE_LOOKUP in kernel.opcodes
+    assert kernel.write(message) == 0
+
+
+@pytest.mark.parametrize("opcode", [c.FUSE_FORGET, c.FUSE_BATCH_FORGET])
+def test_a_forget_takes_no_reply(kernel: Kernel, opcode: int) -> None:
+    if isinstance(kernel, Fake):
+        batch = w.BatchForget(forgets=[w.fuse_forget_one(2, 1), w.fuse_forget_one(3, 1)])
+        one: w.Request = w.Forget(nodeid=2, arg=w.fuse_forget_in(1)) if opcode == c.FUSE_FORGET else batch
+        kernel.send(kernel.session.request(one))
+    else:
+        names = [b"f"] if opcode == c.FUSE_FORGET else [b"f", b"d"]
+        for text in names:
+            kernel.write(encode_notification(name(1, text)))
+    deadline = 50
+    while not (forgets := [one for one in kernel.silent if one.opcode in (2, 42)]) and deadline:
+        request = kernel.next()
+        if request is not None:
+            kernel.silent.append(request)
+        deadline -= 1
+    assert forgets
+    assert kernel.write(w.fuse_out_header(16, 0, forgets[0].unique).pack()) == errno.ENOENT

@@ -1,0 +1,412 @@
+"""One script, two kernels: the real one behind /dev/fuse, and ours over a SOCK_SEQPACKET socket pair.
+
+A test plays a server byte by byte. It starts a call, reads the requests that the call brings about, writes what it
+likes, is told what write(2) says, and sees what the call came to. Requests that the test is not about are answered
+from a small made-up tree: in the root the file "f" (inode 2), the directory "d" (3) and the symbolic link "l" (4).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import socket
+import stat
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Protocol
+
+from rawfuse import wire as w
+from rawfuse.mount import abort_connection, mount_detached
+from rawfuse.mount.device import connection_of
+from rawfuse.session import Answered, KernelSession, Refused
+from rawfuse.wire import constants as c
+from rawfuse.wire.flags import InitFlags as F
+
+PATIENCE: Final = 3.0
+BUFFER: Final = (1 << 20) + 8192
+FLAGS: Final = (
+    F.FUSE_BIG_WRITES | F.FUSE_MAX_PAGES | F.FUSE_ATOMIC_O_TRUNC | F.FUSE_SETXATTR_EXT | F.FUSE_INIT_EXT
+    | F.FUSE_HAS_RESEND | F.FUSE_HAS_EXPIRE_ONLY | F.FUSE_POSIX_LOCKS | F.FUSE_HAS_IOCTL_DIR
+)  # fmt: skip
+REG, DIR, LNK = stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK
+NODES: Final = {b"f": (2, REG | 0o644), b"d": (3, DIR | 0o755), b"l": (4, LNK | 0o777)}
+MODES: Final = {1: DIR | 0o755, **dict(NODES.values())}
+SIZE: Final = 1 << 20
+LONG: Final = 1000
+"""Seconds that names and attributes stay valid."""
+
+
+def init_answer(flags: F = FLAGS, *, minor: int = 45, max_write: int = 1 << 20, **fields: int) -> bytes:
+    word = int(flags)
+    fields = {"max_pages": 256, "max_readahead": 1 << 17, "time_gran": 1, **fields}
+    return w.fuse_init_out(
+        major=7, minor=minor, flags=word & 0xFFFFFFFF, flags2=word >> 32, max_write=max_write, **fields
+    ).pack()
+
+
+def ok(request: w.Request, body: bytes = b"", *, number: int = 0, length: int | None = None, unique: int = -1) -> bytes:
+    """A reply, or something like one."""
+    size = 16 + len(body) if length is None else length
+    return w.fuse_out_header(size, -number, request.unique if unique < 0 else unique).pack() + body
+
+
+def error(request: w.Request, number: int, body: bytes = b"") -> bytes:
+    return ok(request, body, number=number)
+
+
+def attr(nodeid: int, mode: int, size: int | None = None) -> w.fuse_attr:
+    length = (SIZE if stat.S_ISREG(mode) else 5) if size is None else size
+    return w.fuse_attr(ino=nodeid, size=length, blocks=length + 511 >> 9, mode=mode, nlink=1, blksize=4096)
+
+
+def entry(nodeid: int, mode: int, size: int | None = None, valid: int = LONG) -> bytes:
+    return w.fuse_entry_out(nodeid=nodeid, entry_valid=valid, attr_valid=LONG, attr=attr(nodeid, mode, size)).pack()
+
+
+def attr_out(nodeid: int, mode: int, size: int | None = None) -> bytes:
+    return w.fuse_attr_out(attr_valid=LONG, attr=attr(nodeid, mode, size)).pack()
+
+
+def dirent(name: bytes, ino: int = 9, off: int = 1, kind: int = 8, namelen: int | None = None) -> bytes:
+    head = w.fuse_dirent(ino=ino, off=off, namelen=len(name) if namelen is None else namelen, type=kind).pack()
+    return head + name + bytes(-len(name) % 8)
+
+
+def open_buffered() -> dict[int, bytes | int]:
+    """Answers that let files use the page cache."""
+    return {c.FUSE_OPEN: w.fuse_open_out(fh=7).pack()}
+
+
+def _statx(request: w.Statx) -> bytes:
+    mode = MODES.get(request.nodeid, REG)
+    found = w.fuse_statx(mask=0xFFF, mode=mode, size=SIZE, blksize=4096, nlink=1, ino=request.nodeid)
+    return w.fuse_statx_out(attr_valid=LONG, stat=found).pack()
+
+
+def usual(request: w.Request) -> bytes | int:
+    """What the made-up tree answers: a body, or an errno."""
+    match request:
+        case w.Lookup(name=name):
+            found = NODES.get(name)
+            return entry(*found) if found else errno.ENOENT
+        case w.GetAttr(nodeid=nodeid) | w.SetAttr(nodeid=nodeid):
+            return attr_out(nodeid, MODES.get(nodeid, REG | 0o644))
+        case w.Open() | w.OpenDir():
+            return w.fuse_open_out(fh=7, open_flags=c.FOPEN_DIRECT_IO if isinstance(request, w.Open) else 0).pack()
+        case w.Read(arg=arg):
+            return b"x" * min(arg.size, max(0, SIZE - arg.offset))
+        case w.Write(arg=arg):
+            return w.fuse_write_out(size=arg.size).pack()
+        case w.MkDir(arg=arg) | w.MkNod(arg=arg):
+            return entry(11, arg.mode if isinstance(request, w.MkNod) else DIR | 0o755)
+        case w.Symlink():
+            return entry(12, LNK | 0o777)
+        case w.Link(arg=arg):
+            return entry(arg.oldnodeid, MODES[arg.oldnodeid])
+        case w.Create() | w.TmpFile():
+            return entry(13, REG | 0o644, 0) + w.fuse_open_out(fh=7).pack()
+        case w.StatFs():
+            return w.fuse_statfs_out(w.fuse_kstatfs(blocks=10, bsize=4096, namelen=255)).pack()
+        case w.ReadLink():
+            return b"target"
+        case w.ReadDir(arg=arg):
+            return b"" if arg.offset else dirent(b"one") + dirent(b"two", off=2)
+        case w.GetXAttr(arg=arg) | w.ListXAttr(arg=arg):
+            value = b"user.a\0"
+            return value if arg.size else w.fuse_getxattr_out(size=len(value)).pack()
+        case w.LSeek():
+            return w.fuse_lseek_out(offset=3).pack()
+        case w.CopyFileRange(arg=arg):
+            return w.fuse_write_out(size=min(arg.len, SIZE)).pack()
+        case w.CopyFileRange64(arg=arg):
+            return w.fuse_copy_file_range_out(bytes_copied=min(arg.len, SIZE)).pack()
+        case w.Statx():
+            return _statx(request)
+        case w.Poll():
+            return w.fuse_poll_out(revents=select.POLLIN).pack()
+        case w.Ioctl():
+            return w.fuse_ioctl_out(result=0).pack()
+        case w.GetLk():
+            return w.fuse_lk_out(w.fuse_file_lock(type=2)).pack()
+    return b""
+
+
+class Call(Protocol):
+    """One system call, said twice."""
+
+    def real(self, root: int) -> object: ...
+
+    def fake(self) -> Generator[w.Request, Answered, object]: ...
+
+
+class Script:
+    """The server's side of a test, over either kernel."""
+
+    name: str
+    held: frozenset[int]
+    setxattr_ext = True
+
+    def __init__(self) -> None:
+        self.opcodes: list[int] = []
+        self.requests: list[w.Request] = []
+        self.lengths: list[int] = []
+        self.silent: list[w.Request] = []
+        self.minor = 45
+
+    def read(self) -> bytes | None:
+        """The next message, None while there is none."""
+        raise NotImplementedError
+
+    def write(self, message: bytes) -> int:
+        """What write(2) says: 0 or an errno."""
+        raise NotImplementedError
+
+    def call(self, call: Call) -> Callable[[], object]:
+        """Starts a call. The function returned serves until it ends; it gives its value, or raises its OSError."""
+        raise NotImplementedError
+
+    def answer(self, request: w.Request, body: bytes | int | None = None) -> int:
+        """Answers as usual, or as said."""
+        value = usual(request) if body is None else body
+        return self.write(error(request, value) if isinstance(value, int) else ok(request, value))
+
+    def backing_open(self) -> int:
+        """What FUSE_DEV_IOC_BACKING_OPEN of an ordinary file says: 0 or an errno."""
+        raise NotImplementedError
+
+    def next(self) -> w.Request | None:
+        message = self.read()
+        if message is None:
+            return None
+        request = w.decode_request(bytearray(message), len(message), self.minor, self.setxattr_ext)
+        self.opcodes.append(request.opcode)
+        self.requests.append(request)
+        self.lengths.append(len(message))
+        return request
+
+    def until(self, opcode: int, *, done: Callable[[], bool] = lambda: False) -> w.Request | None:
+        """Answers everything as usual up to the first request with that opcode, which it returns."""
+        deadline = time.monotonic() + PATIENCE
+        while not done():
+            request = self.next()
+            if request is None:
+                if isinstance(self, Fake) or time.monotonic() > deadline:
+                    raise TimeoutError(f"no {opcode} in {PATIENCE} s, only {self.opcodes}")
+                continue
+            if request.opcode == opcode:
+                return request
+            if request.opcode in (c.FUSE_FORGET, c.FUSE_BATCH_FORGET, c.FUSE_INTERRUPT, c.FUSE_NOTIFY_REPLY):
+                self.silent.append(request)
+            else:
+                self.answer(request)
+        return None
+
+    def expect(self, opcode: int) -> w.Request:
+        request = self.until(opcode)
+        assert request is not None
+        return request
+
+    def run(self, call: Call, answers: dict[int, bytes | int] | None = None) -> object:
+        """A whole call, with `answers` by opcode in place of the usual ones."""
+        finish = self.call(call)
+        with using(self, answers or {}):
+            return finish()
+
+
+@contextmanager
+def using(script: Script, answers: dict[int, bytes | int]) -> Generator[None, None, None]:
+    before = script.answer
+
+    def answer(request: w.Request, body: bytes | int | None = None) -> int:
+        return before(request, answers.get(request.opcode) if body is None else body)
+
+    script.answer = answer  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        script.answer = before  # type: ignore[method-assign]
+
+
+class Real(Script):
+    """The kernel of this machine, by a mount that hangs nowhere."""
+
+    name = "real"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.mount = mount_detached(**options)
+        self.fd = self.mount.fd
+        self._poll = select.poll()
+        self._poll.register(self.fd, select.POLLIN)
+        self.threads: list[threading.Thread] = []
+
+    @property
+    def root(self) -> int:
+        return self.mount.root_fd
+
+    def read(self, size: int = BUFFER) -> bytes | None:
+        if not self._poll.poll(20):
+            return None
+        try:
+            return os.read(self.fd, size)
+        except BlockingIOError:
+            return None
+
+    def write(self, message: bytes) -> int:
+        try:
+            os.write(self.fd, message)
+        except OSError as failed:
+            return failed.errno or errno.EIO
+        return 0
+
+    def call(self, call: Call) -> Callable[[], object]:
+        results: list[object] = []
+
+        def run() -> None:
+            try:
+                results.append(call.real(self.root))
+            except OSError as failed:
+                results.append(failed)
+
+        thread = threading.Thread(target=run, daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+        def finish() -> object:
+            self.until(-1, done=lambda: not thread.is_alive())
+            if isinstance(results[0], OSError):
+                raise results[0]
+            return results[0]
+
+        return finish
+
+    def backing_open(self) -> int:
+        with tempfile.TemporaryFile() as file:
+            operation = bytearray(struct.pack("=iIQ", file.fileno(), 0, 0))
+            try:
+                fcntl.ioctl(self.fd, 0x4010E501, operation)
+            except OSError as failed:
+                return failed.errno or errno.EIO
+        return 0
+
+    def close(self) -> None:
+        # A call that still waits is failed by this; then nobody keeps the connection.
+        number = connection_of(self.fd)
+        if number is not None:
+            abort_connection(number)
+        with suppress(OSError):
+            os.close(self.fd)
+        self.mount.close()
+        for thread in self.threads:
+            thread.join(PATIENCE)
+
+
+class Fake(Script):
+    """KernelSession at the other end of a socket pair."""
+
+    name = "fake"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        options.pop("allow_other", None)
+        self.session = KernelSession(**options)
+        self._server, self._kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (self._server, self._kernel):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+            end.setblocking(False)
+        self._running: dict[int, tuple[Generator[w.Request, Answered, object], list[object]]] = {}
+        self._kernel.send(self.session.init())
+
+    def read(self) -> bytes | None:
+        try:
+            return self._server.recv(BUFFER)
+        except BlockingIOError:
+            return None
+
+    def write(self, message: bytes) -> int:
+        self._server.send(message)
+        try:
+            what = self.session.receive(self._kernel.recv(BUFFER))
+        except Refused as refused:
+            if refused.consumed and refused.unique is not None:
+                request = w.UnknownRequest(refused.unique, 0, 0, 0, 0, 0)
+                self._advance(refused.unique, Answered(request, errno.EIO, None, b"", errno.EIO))
+            return refused.errno
+        for resent in self.session.take_outgoing():
+            self._kernel.send(resent)
+        if isinstance(what, Answered):
+            self._advance(what.request.unique, what)
+        elif isinstance(what, w.NotifyRetrieve) and not self.session.verdict:
+            self._kernel.send(self.session.retrieved(what, b""))
+        return self.session.verdict
+
+    def send(self, message: bytes) -> None:
+        self._kernel.send(message)
+
+    def call(self, call: Call) -> Callable[[], object]:
+        results: list[object] = []
+        self._step(call.fake(), results, None)
+
+        def finish() -> object:
+            self.until(-1, done=lambda: bool(results))
+            if isinstance(results[0], OSError):
+                raise results[0]
+            return results[0]
+
+        return finish
+
+    def _advance(self, unique: int, answered: Answered) -> None:
+        waiting = self._running.pop(unique & ~(1 << 63), None)
+        if waiting is not None:
+            self._step(*waiting, answered)
+
+    def _step(
+        self, steps: Generator[w.Request, Answered, object], results: list[object], answered: Answered | None
+    ) -> None:
+        try:
+            while True:
+                request = next(steps) if answered is None else steps.send(answered)
+                answered = self.session.settled(request)
+                if answered is None:
+                    break
+        except StopIteration as end:
+            results.append(end.value)
+            return
+        except OSError as failed:
+            results.append(failed)
+            return
+        message = self.session.request(request)
+        self._running[request.unique] = (steps, results)
+        self._kernel.send(message)
+
+    def backing_open(self) -> int:
+        return 0 if self.session.flags & F.FUSE_PASSTHROUGH else errno.EPERM
+
+    def close(self) -> None:
+        self._server.close()
+        self._kernel.close()
+
+
+KERNELS: Final[dict[str, type[Real] | type[Fake]]] = {"real": Real, "fake": Fake}
+
+
+@contextmanager
+def connected(
+    kind: str, answer: bytes | None = None, *, minor: int = 45, setxattr_ext: bool = True, **options: Any
+) -> Generator[Real | Fake, None, None]:
+    """A kernel that has had `answer` to its INIT."""
+    script = KERNELS[kind](**options)
+    try:
+        script.answer(script.expect(c.FUSE_INIT), init_answer(minor=minor) if answer is None else answer)
+        script.minor, script.setxattr_ext = minor, setxattr_ext
+        script.opcodes.clear()
+        script.lengths.clear()
+        yield script
+    finally:
+        script.close()
