@@ -66,11 +66,6 @@ class Node:
         return 0
 
     @property
-    def dirty_content(self) -> bool:
-        """Whether :attr:`cid` is not that of what the node holds now."""
-        return self.cid is None
-
-    @property
     def target(self) -> bytes:
         """The target, of a symbolic link."""
         return b""
@@ -92,10 +87,6 @@ class File(Node):
     @property
     def size(self) -> int:
         return self.content.size
-
-    @property
-    def dirty_content(self) -> bool:
-        return not self.content.clean
 
 
 class Symlink(Node):
@@ -120,10 +111,6 @@ class Special(Node):
     """A FIFO, a socket or a device node.  UnixFS has no such thing: it is in the metadata map alone."""
 
     __slots__ = ()
-
-    @property
-    def dirty_content(self) -> bool:
-        return False
 
 
 class Directory(Node):
