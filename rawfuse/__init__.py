@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rawfuse.channel import Channel, ChannelClosed, DeviceChannel, SeqpacketChannel
     from rawfuse.filesystem import Answer, Filesystem, Reply
     from rawfuse.server import Server
+    from rawfuse.serving import serving
     from rawfuse.session import DEFAULT_WANTS, KernelTooOld, Negotiated
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Server",
     "__version__",
     "mount",
+    "serving",
 ]
 
 if not TYPE_CHECKING:
@@ -45,6 +47,7 @@ if not TYPE_CHECKING:
         "rawfuse.channel": ("Channel", "ChannelClosed", "DeviceChannel", "SeqpacketChannel"),
         "rawfuse.filesystem": ("Answer", "Filesystem", "Reply"),
         "rawfuse.server": ("Server",),
+        "rawfuse.serving": ("serving",),
         "rawfuse.session": ("DEFAULT_WANTS", "KernelTooOld", "Negotiated"),
     }
 

@@ -65,12 +65,14 @@ class Server:
     Attributes:
         notify: sends notifications to the kernel.
         initialized: a trio.Event, set when INIT was answered.
+        ended: a trio.Event, set when serving is over.
     """
 
     def __init__(self, filesystem: Filesystem, channel: Channel, *, max_write: int | None = None) -> None:
         self.filesystem = filesystem
         self.channel = channel
         self.initialized = trio.Event()
+        self.ended = trio.Event()
         self.session = ServerSession(_preferences(filesystem, max_write))
         self.notify = Notifier(channel, self.session.require)
         self._handlers = _handlers(filesystem)
@@ -113,6 +115,7 @@ class Server:
                 nursery.cancel_scope.cancel()
         finally:
             self._nursery = None
+            self.ended.set()
             self.channel.close()
             if self.session.negotiated is not None:
                 self.filesystem.destroy()

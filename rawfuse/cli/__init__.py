@@ -13,6 +13,9 @@ __all__ = ["COMMANDS", "main"]
 
 # Name, module with main(argv) -> exit status, and what it is for.
 COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("mount", "rawfuse.cli.mount", "mount a file system that is written in Python, and serve it"),
+    ("list", "rawfuse.cli.list", "list FUSE connections, their mount points, servers and waiting requests"),
+    ("abort", "rawfuse.cli.abort", "end a connection whose server hangs"),
     ("explain", "rawfuse.cli.explain", "say what the messages, structs, flags and numbers of the protocol mean"),
     ("bench", "rawfuse_tools.bench.command", "measure this machine's FUSE and the project's servers on it"),
 )

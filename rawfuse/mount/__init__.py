@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rawfuse.mount.bind import bind_mount
+from rawfuse.mount.connections import Connection, fuse_connections, mount_fusectl
 from rawfuse.mount.device import DEFAULT_DEVICE, open_device
 from rawfuse.mount.errors import (
     DeadMountError,
@@ -21,6 +22,7 @@ from rawfuse.mount.namespace import unshare_mount_namespace, unshare_user_mount_
 from rawfuse.mount.unmount import abort_connection, clean_dead_mount, dead_mount, umount
 
 __all__ = [
+    "Connection",
     "DEFAULT_DEVICE",
     "DeadMountError",
     "DetachedMount",
@@ -39,9 +41,11 @@ __all__ = [
     "clean_dead_mount",
     "dead_mount",
     "find_mount",
+    "fuse_connections",
     "mount",
     "mount_detached",
     "mount_entries",
+    "mount_fusectl",
     "open_device",
     "parse_mountinfo",
     "umount",
