@@ -234,7 +234,8 @@ class Server:
         else:
             try:
                 parts = self.session.reply(request, value)
-            except (LocalProtocolError, TypeError) as error:
+            except Exception as error:  # noqa: BLE001 - answered and logged there
+                # Not the session's judgement alone: a struct with a member that does not fit, a released memoryview.
                 self._unsent(request, error)
             else:
                 self._send(parts, request)
@@ -291,7 +292,7 @@ class Server:
         if isinstance(error, OSError):
             self._refused(error, request)
         elif not isinstance(error, ChannelClosed):
-            _log.error("%r got a reply that cannot be sent: %s", request, error)
+            _log.error("%r got a reply that cannot be sent: %r", request, error)
             self._send([self.session.error(request.unique, errno.EIO)], request)
 
     def _send(self, parts: Parts, about: object) -> None:

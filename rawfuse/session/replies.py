@@ -85,6 +85,8 @@ def _plain(part: object) -> Bytes:
     if isinstance(part, (bytes, bytearray)):
         return part
     if isinstance(part, memoryview):
+        if not part.c_contiguous:
+            raise LocalProtocolError("a memoryview with gaps cannot be part of a reply")
         return part if part.itemsize == 1 and part.ndim == 1 else part.cast("B")
     raise LocalProtocolError(f"{type(part).__name__} cannot be part of a reply")
 

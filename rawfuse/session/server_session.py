@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from typing import Final
 
 from rawfuse.errors import LocalProtocolError, RemoteProtocolError
 from rawfuse.session.negotiation import MAJOR, REFUSAL, KernelTooOld, Negotiated, Preferences, negotiate
 from rawfuse.session.replies import HEADER_SIZE, Answer, Bytes, error_message, pack_header, reply_parts
 from rawfuse.wire import Init, decode_request, fuse_init_out
 from rawfuse.wire.base import Request
+from rawfuse.wire.opcodes import OPERATIONS
 
 __all__ = ["ServerSession"]
+
+_NEVER_ANSWERED: Final = frozenset(operation.opcode for operation in OPERATIONS if operation.reply.kind == "none")
+
+
+def _opcode(buffer: bytearray | memoryview) -> int:
+    return int.from_bytes(buffer[4:8], sys.byteorder)
 
 
 class ServerSession:
@@ -37,15 +46,21 @@ class ServerSession:
     def receive(self, buffer: bytearray | memoryview, length: int) -> Request | None:
         """The request in the first `length` bytes of `buffer`, or None for what the session dealt with itself.
 
-        Raises RemoteProtocolError; where its `unique` is set the request can be answered with `error`.
+        Raises RemoteProtocolError; where its `unique` is set the request can be answered with `error`. It is not for
+        what takes no reply: the unique of a NOTIFY_REPLY may be another request's.
         """
-        if self._minor:
-            request = decode_request(buffer, length, self._minor, self._setxattr_ext)
-            if request.opcode != Init.opcode:
-                return request
-            raise RemoteProtocolError("a second INIT", unique=request.unique)
-        self._initialize(decode_request(buffer, length, 0, False))
-        return None
+        try:
+            if self._minor:
+                request = decode_request(buffer, length, self._minor, self._setxattr_ext)
+                if request.opcode != Init.opcode:
+                    return request
+                raise RemoteProtocolError("a second INIT", unique=request.unique)
+            self._initialize(decode_request(buffer, length, 0, False))
+            return None
+        except RemoteProtocolError as error:
+            if error.unique is not None and _opcode(buffer) in _NEVER_ANSWERED:
+                error.unique = None
+            raise
 
     def _initialize(self, request: Request) -> None:
         if not isinstance(request, Init):
