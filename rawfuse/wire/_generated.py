@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rawfuse.errors import ForeignByteOrder, RemoteProtocolError
 from rawfuse.wire.base import Buffer, Notification, Request, UnknownRequest, WireStruct
 from rawfuse.wire.extensions import Extension, decode_extensions
+
+if TYPE_CHECKING:
+    _T = TypeVar("_T")
+
+    def _new(cls: type[_T], /) -> _T: ...  # an instance whose slots are all to be filled
+
+else:
+    _new = object.__new__
+
 
 _fuse_attr = Struct("=QQQQQQIIIIIIIIII")
 _unpack_fuse_attr = _fuse_attr.unpack_from
@@ -111,7 +121,26 @@ class fuse_attr(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_attr:
-        return cls(*_unpack_fuse_attr(buffer, offset))
+        self = _new(cls)
+        (
+            self.ino,
+            self.size,
+            self.blocks,
+            self.atime,
+            self.mtime,
+            self.ctime,
+            self.atimensec,
+            self.mtimensec,
+            self.ctimensec,
+            self.mode,
+            self.nlink,
+            self.uid,
+            self.gid,
+            self.rdev,
+            self.blksize,
+            self.flags,
+        ) = _unpack_fuse_attr(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_attr.pack(
@@ -206,7 +235,9 @@ class fuse_sx_time(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_sx_time:
-        return cls(*_unpack_fuse_sx_time(buffer, offset))
+        self = _new(cls)
+        self.tv_sec, self.tv_nsec = _unpack_fuse_sx_time(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_sx_time.pack(self.tv_sec, self.tv_nsec)
@@ -339,28 +370,37 @@ class fuse_statx(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_statx:
-        values = _unpack_fuse_statx(buffer, offset)
-        return cls(
-            values[0],
-            values[1],
-            values[2],
-            values[3],
-            values[4],
-            values[5],
-            values[6],
-            values[7],
-            values[8],
-            values[9],
-            values[10],
-            fuse_sx_time(*values[11:13]),
-            fuse_sx_time(*values[13:15]),
-            fuse_sx_time(*values[15:17]),
-            fuse_sx_time(*values[17:19]),
-            values[19],
-            values[20],
-            values[21],
-            values[22],
-        )
+        self = _new(cls)
+        atime = self.atime = _new(fuse_sx_time)
+        btime = self.btime = _new(fuse_sx_time)
+        ctime = self.ctime = _new(fuse_sx_time)
+        mtime = self.mtime = _new(fuse_sx_time)
+        (
+            self.mask,
+            self.blksize,
+            self.attributes,
+            self.nlink,
+            self.uid,
+            self.gid,
+            self.mode,
+            self.ino,
+            self.size,
+            self.blocks,
+            self.attributes_mask,
+            atime.tv_sec,
+            atime.tv_nsec,
+            btime.tv_sec,
+            btime.tv_nsec,
+            ctime.tv_sec,
+            ctime.tv_nsec,
+            mtime.tv_sec,
+            mtime.tv_nsec,
+            self.rdev_major,
+            self.rdev_minor,
+            self.dev_major,
+            self.dev_minor,
+        ) = _unpack_fuse_statx(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_statx.pack(
@@ -504,7 +544,18 @@ class fuse_kstatfs(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_kstatfs:
-        return cls(*_unpack_fuse_kstatfs(buffer, offset))
+        self = _new(cls)
+        (
+            self.blocks,
+            self.bfree,
+            self.bavail,
+            self.files,
+            self.ffree,
+            self.bsize,
+            self.namelen,
+            self.frsize,
+        ) = _unpack_fuse_kstatfs(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_kstatfs.pack(
@@ -600,8 +651,33 @@ class fuse_entry_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_entry_out:
-        values = _unpack_fuse_entry_out(buffer, offset)
-        return cls(values[0], values[1], values[2], values[3], values[4], values[5], fuse_attr(*values[6:22]))
+        self = _new(cls)
+        attr = self.attr = _new(fuse_attr)
+        (
+            self.nodeid,
+            self.generation,
+            self.entry_valid,
+            self.attr_valid,
+            self.entry_valid_nsec,
+            self.attr_valid_nsec,
+            attr.ino,
+            attr.size,
+            attr.blocks,
+            attr.atime,
+            attr.mtime,
+            attr.ctime,
+            attr.atimensec,
+            attr.mtimensec,
+            attr.ctimensec,
+            attr.mode,
+            attr.nlink,
+            attr.uid,
+            attr.gid,
+            attr.rdev,
+            attr.blksize,
+            attr.flags,
+        ) = _unpack_fuse_entry_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_entry_out.pack(
@@ -711,7 +787,9 @@ class fuse_forget_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_forget_in:
-        return cls(*_unpack_fuse_forget_in(buffer, offset))
+        self = _new(cls)
+        (self.nlookup,) = _unpack_fuse_forget_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_forget_in.pack(self.nlookup)
@@ -752,7 +830,9 @@ class fuse_forget_one(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_forget_one:
-        return cls(*_unpack_fuse_forget_one(buffer, offset))
+        self = _new(cls)
+        self.nodeid, self.nlookup = _unpack_fuse_forget_one(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_forget_one.pack(self.nodeid, self.nlookup)
@@ -790,7 +870,9 @@ class fuse_batch_forget_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_batch_forget_in:
-        return cls(*_unpack_fuse_batch_forget_in(buffer, offset))
+        self = _new(cls)
+        (self.count,) = _unpack_fuse_batch_forget_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_batch_forget_in.pack(self.count)
@@ -831,7 +913,9 @@ class fuse_getattr_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_getattr_in:
-        return cls(*_unpack_fuse_getattr_in(buffer, offset))
+        self = _new(cls)
+        self.getattr_flags, self.fh = _unpack_fuse_getattr_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_getattr_in.pack(self.getattr_flags, self.fh)
@@ -875,8 +959,29 @@ class fuse_attr_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_attr_out:
-        values = _unpack_fuse_attr_out(buffer, offset)
-        return cls(values[0], values[1], fuse_attr(*values[2:18]))
+        self = _new(cls)
+        attr = self.attr = _new(fuse_attr)
+        (
+            self.attr_valid,
+            self.attr_valid_nsec,
+            attr.ino,
+            attr.size,
+            attr.blocks,
+            attr.atime,
+            attr.mtime,
+            attr.ctime,
+            attr.atimensec,
+            attr.mtimensec,
+            attr.ctimensec,
+            attr.mode,
+            attr.nlink,
+            attr.uid,
+            attr.gid,
+            attr.rdev,
+            attr.blksize,
+            attr.flags,
+        ) = _unpack_fuse_attr_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_attr_out.pack(
@@ -983,7 +1088,9 @@ class fuse_statx_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_statx_in:
-        return cls(*_unpack_fuse_statx_in(buffer, offset))
+        self = _new(cls)
+        self.getattr_flags, self.fh, self.sx_flags, self.sx_mask = _unpack_fuse_statx_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_statx_in.pack(self.getattr_flags, self.fh, self.sx_flags, self.sx_mask)
@@ -1036,8 +1143,41 @@ class fuse_statx_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_statx_out:
-        values = _unpack_fuse_statx_out(buffer, offset)
-        return cls(values[0], values[1], values[2], fuse_statx.unpack_from(buffer, offset + 32))
+        self = _new(cls)
+        stat = self.stat = _new(fuse_statx)
+        stat_atime = stat.atime = _new(fuse_sx_time)
+        stat_btime = stat.btime = _new(fuse_sx_time)
+        stat_ctime = stat.ctime = _new(fuse_sx_time)
+        stat_mtime = stat.mtime = _new(fuse_sx_time)
+        (
+            self.attr_valid,
+            self.attr_valid_nsec,
+            self.flags,
+            stat.mask,
+            stat.blksize,
+            stat.attributes,
+            stat.nlink,
+            stat.uid,
+            stat.gid,
+            stat.mode,
+            stat.ino,
+            stat.size,
+            stat.blocks,
+            stat.attributes_mask,
+            stat_atime.tv_sec,
+            stat_atime.tv_nsec,
+            stat_btime.tv_sec,
+            stat_btime.tv_nsec,
+            stat_ctime.tv_sec,
+            stat_ctime.tv_nsec,
+            stat_mtime.tv_sec,
+            stat_mtime.tv_nsec,
+            stat.rdev_major,
+            stat.rdev_minor,
+            stat.dev_major,
+            stat.dev_minor,
+        ) = _unpack_fuse_statx_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_statx_out.pack(
@@ -1224,7 +1364,23 @@ class fuse_setattr_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_setattr_in:
-        return cls(*_unpack_fuse_setattr_in(buffer, offset))
+        self = _new(cls)
+        (
+            self.valid,
+            self.fh,
+            self.size,
+            self.lock_owner,
+            self.atime,
+            self.mtime,
+            self.ctime,
+            self.atimensec,
+            self.mtimensec,
+            self.ctimensec,
+            self.mode,
+            self.uid,
+            self.gid,
+        ) = _unpack_fuse_setattr_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_setattr_in.pack(
@@ -1307,7 +1463,9 @@ class fuse_access_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_access_in:
-        return cls(*_unpack_fuse_access_in(buffer, offset))
+        self = _new(cls)
+        (self.mask,) = _unpack_fuse_access_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_access_in.pack(self.mask)
@@ -1345,8 +1503,19 @@ class fuse_statfs_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_statfs_out:
-        values = _unpack_fuse_statfs_out(buffer, offset)
-        return cls(fuse_kstatfs(*values[0:8]))
+        self = _new(cls)
+        st = self.st = _new(fuse_kstatfs)
+        (
+            st.blocks,
+            st.bfree,
+            st.bavail,
+            st.files,
+            st.ffree,
+            st.bsize,
+            st.namelen,
+            st.frsize,
+        ) = _unpack_fuse_statfs_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_statfs_out.pack(
@@ -1420,7 +1589,9 @@ class fuse_setxattr_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_setxattr_in:
-        return cls(*_unpack_fuse_setxattr_in(buffer, offset))
+        self = _new(cls)
+        self.size, self.flags, self.setxattr_flags = _unpack_fuse_setxattr_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_setxattr_in.pack(self.size, self.flags, self.setxattr_flags)
@@ -1458,7 +1629,9 @@ class fuse_getxattr_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_getxattr_in:
-        return cls(*_unpack_fuse_getxattr_in(buffer, offset))
+        self = _new(cls)
+        (self.size,) = _unpack_fuse_getxattr_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_getxattr_in.pack(self.size)
@@ -1496,7 +1669,9 @@ class fuse_getxattr_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_getxattr_out:
-        return cls(*_unpack_fuse_getxattr_out(buffer, offset))
+        self = _new(cls)
+        (self.size,) = _unpack_fuse_getxattr_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_getxattr_out.pack(self.size)
@@ -1540,7 +1715,9 @@ class fuse_mknod_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_mknod_in:
-        return cls(*_unpack_fuse_mknod_in(buffer, offset))
+        self = _new(cls)
+        self.mode, self.rdev, self.umask = _unpack_fuse_mknod_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_mknod_in.pack(self.mode, self.rdev, self.umask)
@@ -1581,7 +1758,9 @@ class fuse_mkdir_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_mkdir_in:
-        return cls(*_unpack_fuse_mkdir_in(buffer, offset))
+        self = _new(cls)
+        self.mode, self.umask = _unpack_fuse_mkdir_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_mkdir_in.pack(self.mode, self.umask)
@@ -1619,7 +1798,9 @@ class fuse_rename_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_rename_in:
-        return cls(*_unpack_fuse_rename_in(buffer, offset))
+        self = _new(cls)
+        (self.newdir,) = _unpack_fuse_rename_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_rename_in.pack(self.newdir)
@@ -1660,7 +1841,9 @@ class fuse_rename2_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_rename2_in:
-        return cls(*_unpack_fuse_rename2_in(buffer, offset))
+        self = _new(cls)
+        self.newdir, self.flags = _unpack_fuse_rename2_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_rename2_in.pack(self.newdir, self.flags)
@@ -1698,7 +1881,9 @@ class fuse_link_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_link_in:
-        return cls(*_unpack_fuse_link_in(buffer, offset))
+        self = _new(cls)
+        (self.oldnodeid,) = _unpack_fuse_link_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_link_in.pack(self.oldnodeid)
@@ -1745,7 +1930,9 @@ class fuse_create_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_create_in:
-        return cls(*_unpack_fuse_create_in(buffer, offset))
+        self = _new(cls)
+        self.flags, self.mode, self.umask, self.open_flags = _unpack_fuse_create_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_create_in.pack(self.flags, self.mode, self.umask, self.open_flags)
@@ -1793,7 +1980,9 @@ class fuse_dirent(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_dirent:
-        return cls(*_unpack_fuse_dirent(buffer, offset))
+        self = _new(cls)
+        self.ino, self.off, self.namelen, self.type = _unpack_fuse_dirent(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_dirent.pack(self.ino, self.off, self.namelen, self.type)
@@ -1835,8 +2024,39 @@ class fuse_direntplus(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_direntplus:
-        values = _unpack_fuse_direntplus(buffer, offset)
-        return cls(fuse_entry_out.unpack_from(buffer, offset + 0), fuse_dirent(*values[22:26]))
+        self = _new(cls)
+        entry_out = self.entry_out = _new(fuse_entry_out)
+        entry_out_attr = entry_out.attr = _new(fuse_attr)
+        dirent = self.dirent = _new(fuse_dirent)
+        (
+            entry_out.nodeid,
+            entry_out.generation,
+            entry_out.entry_valid,
+            entry_out.attr_valid,
+            entry_out.entry_valid_nsec,
+            entry_out.attr_valid_nsec,
+            entry_out_attr.ino,
+            entry_out_attr.size,
+            entry_out_attr.blocks,
+            entry_out_attr.atime,
+            entry_out_attr.mtime,
+            entry_out_attr.ctime,
+            entry_out_attr.atimensec,
+            entry_out_attr.mtimensec,
+            entry_out_attr.ctimensec,
+            entry_out_attr.mode,
+            entry_out_attr.nlink,
+            entry_out_attr.uid,
+            entry_out_attr.gid,
+            entry_out_attr.rdev,
+            entry_out_attr.blksize,
+            entry_out_attr.flags,
+            dirent.ino,
+            dirent.off,
+            dirent.namelen,
+            dirent.type,
+        ) = _unpack_fuse_direntplus(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_direntplus.pack(
@@ -1961,7 +2181,9 @@ class fuse_open_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_open_in:
-        return cls(*_unpack_fuse_open_in(buffer, offset))
+        self = _new(cls)
+        self.flags, self.open_flags = _unpack_fuse_open_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_open_in.pack(self.flags, self.open_flags)
@@ -2005,7 +2227,9 @@ class fuse_open_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_open_out:
-        return cls(*_unpack_fuse_open_out(buffer, offset))
+        self = _new(cls)
+        self.fh, self.open_flags, self.backing_id = _unpack_fuse_open_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_open_out.pack(self.fh, self.open_flags, self.backing_id)
@@ -2052,7 +2276,9 @@ class fuse_release_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_release_in:
-        return cls(*_unpack_fuse_release_in(buffer, offset))
+        self = _new(cls)
+        self.fh, self.flags, self.release_flags, self.lock_owner = _unpack_fuse_release_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_release_in.pack(self.fh, self.flags, self.release_flags, self.lock_owner)
@@ -2093,7 +2319,9 @@ class fuse_flush_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_flush_in:
-        return cls(*_unpack_fuse_flush_in(buffer, offset))
+        self = _new(cls)
+        self.fh, self.lock_owner = _unpack_fuse_flush_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_flush_in.pack(self.fh, self.lock_owner)
@@ -2154,7 +2382,16 @@ class fuse_read_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_read_in:
-        return cls(*_unpack_fuse_read_in(buffer, offset))
+        self = _new(cls)
+        (
+            self.fh,
+            self.offset,
+            self.size,
+            self.read_flags,
+            self.lock_owner,
+            self.flags,
+        ) = _unpack_fuse_read_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_read_in.pack(self.fh, self.offset, self.size, self.read_flags, self.lock_owner, self.flags)
@@ -2224,7 +2461,16 @@ class fuse_write_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_write_in:
-        return cls(*_unpack_fuse_write_in(buffer, offset))
+        self = _new(cls)
+        (
+            self.fh,
+            self.offset,
+            self.size,
+            self.write_flags,
+            self.lock_owner,
+            self.flags,
+        ) = _unpack_fuse_write_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_write_in.pack(self.fh, self.offset, self.size, self.write_flags, self.lock_owner, self.flags)
@@ -2271,7 +2517,9 @@ class fuse_write_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_write_out:
-        return cls(*_unpack_fuse_write_out(buffer, offset))
+        self = _new(cls)
+        (self.size,) = _unpack_fuse_write_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_write_out.pack(self.size)
@@ -2312,7 +2560,9 @@ class fuse_fsync_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_fsync_in:
-        return cls(*_unpack_fuse_fsync_in(buffer, offset))
+        self = _new(cls)
+        self.fh, self.fsync_flags = _unpack_fuse_fsync_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_fsync_in.pack(self.fh, self.fsync_flags)
@@ -2359,7 +2609,9 @@ class fuse_fallocate_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_fallocate_in:
-        return cls(*_unpack_fuse_fallocate_in(buffer, offset))
+        self = _new(cls)
+        self.fh, self.offset, self.length, self.mode = _unpack_fuse_fallocate_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_fallocate_in.pack(self.fh, self.offset, self.length, self.mode)
@@ -2403,7 +2655,9 @@ class fuse_lseek_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_lseek_in:
-        return cls(*_unpack_fuse_lseek_in(buffer, offset))
+        self = _new(cls)
+        self.fh, self.offset, self.whence = _unpack_fuse_lseek_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_lseek_in.pack(self.fh, self.offset, self.whence)
@@ -2441,7 +2695,9 @@ class fuse_lseek_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_lseek_out:
-        return cls(*_unpack_fuse_lseek_out(buffer, offset))
+        self = _new(cls)
+        (self.offset,) = _unpack_fuse_lseek_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_lseek_out.pack(self.offset)
@@ -2507,7 +2763,17 @@ class fuse_copy_file_range_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_copy_file_range_in:
-        return cls(*_unpack_fuse_copy_file_range_in(buffer, offset))
+        self = _new(cls)
+        (
+            self.fh_in,
+            self.off_in,
+            self.nodeid_out,
+            self.fh_out,
+            self.off_out,
+            self.len,
+            self.flags,
+        ) = _unpack_fuse_copy_file_range_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_copy_file_range_in.pack(
@@ -2572,7 +2838,9 @@ class fuse_copy_file_range_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_copy_file_range_out:
-        return cls(*_unpack_fuse_copy_file_range_out(buffer, offset))
+        self = _new(cls)
+        (self.bytes_copied,) = _unpack_fuse_copy_file_range_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_copy_file_range_out.pack(self.bytes_copied)
@@ -2619,7 +2887,9 @@ class fuse_file_lock(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_file_lock:
-        return cls(*_unpack_fuse_file_lock(buffer, offset))
+        self = _new(cls)
+        self.start, self.end, self.type, self.pid = _unpack_fuse_file_lock(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_file_lock.pack(self.start, self.end, self.type, self.pid)
@@ -2666,8 +2936,10 @@ class fuse_lk_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_lk_in:
-        values = _unpack_fuse_lk_in(buffer, offset)
-        return cls(values[0], values[1], fuse_file_lock(*values[2:6]), values[6])
+        self = _new(cls)
+        lk = self.lk = _new(fuse_file_lock)
+        self.fh, self.owner, lk.start, lk.end, lk.type, lk.pid, self.lk_flags = _unpack_fuse_lk_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_lk_in.pack(
@@ -2732,8 +3004,10 @@ class fuse_lk_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_lk_out:
-        values = _unpack_fuse_lk_out(buffer, offset)
-        return cls(fuse_file_lock(*values[0:4]))
+        self = _new(cls)
+        lk = self.lk = _new(fuse_file_lock)
+        lk.start, lk.end, lk.type, lk.pid = _unpack_fuse_lk_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_lk_out.pack(self.lk.start, self.lk.end, self.lk.type, self.lk.pid)
@@ -2774,7 +3048,9 @@ class fuse_bmap_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_bmap_in:
-        return cls(*_unpack_fuse_bmap_in(buffer, offset))
+        self = _new(cls)
+        self.block, self.blocksize = _unpack_fuse_bmap_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_bmap_in.pack(self.block, self.blocksize)
@@ -2812,7 +3088,9 @@ class fuse_bmap_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_bmap_out:
-        return cls(*_unpack_fuse_bmap_out(buffer, offset))
+        self = _new(cls)
+        (self.block,) = _unpack_fuse_bmap_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_bmap_out.pack(self.block)
@@ -2873,7 +3151,9 @@ class fuse_ioctl_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_ioctl_in:
-        return cls(*_unpack_fuse_ioctl_in(buffer, offset))
+        self = _new(cls)
+        self.fh, self.flags, self.cmd, self.arg, self.in_size, self.out_size = _unpack_fuse_ioctl_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_ioctl_in.pack(self.fh, self.flags, self.cmd, self.arg, self.in_size, self.out_size)
@@ -2915,7 +3195,9 @@ class fuse_ioctl_iovec(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_ioctl_iovec:
-        return cls(*_unpack_fuse_ioctl_iovec(buffer, offset))
+        self = _new(cls)
+        self.base, self.len = _unpack_fuse_ioctl_iovec(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_ioctl_iovec.pack(self.base, self.len)
@@ -2962,7 +3244,9 @@ class fuse_ioctl_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_ioctl_out:
-        return cls(*_unpack_fuse_ioctl_out(buffer, offset))
+        self = _new(cls)
+        self.result, self.flags, self.in_iovs, self.out_iovs = _unpack_fuse_ioctl_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_ioctl_out.pack(self.result, self.flags, self.in_iovs, self.out_iovs)
@@ -3009,7 +3293,9 @@ class fuse_poll_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_poll_in:
-        return cls(*_unpack_fuse_poll_in(buffer, offset))
+        self = _new(cls)
+        self.fh, self.kh, self.flags, self.events = _unpack_fuse_poll_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_poll_in.pack(self.fh, self.kh, self.flags, self.events)
@@ -3047,7 +3333,9 @@ class fuse_poll_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_poll_out:
-        return cls(*_unpack_fuse_poll_out(buffer, offset))
+        self = _new(cls)
+        (self.revents,) = _unpack_fuse_poll_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_poll_out.pack(self.revents)
@@ -3097,7 +3385,9 @@ class fuse_setupmapping_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_setupmapping_in:
-        return cls(*_unpack_fuse_setupmapping_in(buffer, offset))
+        self = _new(cls)
+        self.fh, self.foffset, self.len, self.flags, self.moffset = _unpack_fuse_setupmapping_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_setupmapping_in.pack(self.fh, self.foffset, self.len, self.flags, self.moffset)
@@ -3135,7 +3425,9 @@ class fuse_removemapping_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_removemapping_in:
-        return cls(*_unpack_fuse_removemapping_in(buffer, offset))
+        self = _new(cls)
+        (self.count,) = _unpack_fuse_removemapping_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_removemapping_in.pack(self.count)
@@ -3176,7 +3468,9 @@ class fuse_removemapping_one(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_removemapping_one:
-        return cls(*_unpack_fuse_removemapping_one(buffer, offset))
+        self = _new(cls)
+        self.moffset, self.len = _unpack_fuse_removemapping_one(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_removemapping_one.pack(self.moffset, self.len)
@@ -3218,7 +3512,9 @@ class fuse_backing_map(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_backing_map:
-        return cls(*_unpack_fuse_backing_map(buffer, offset))
+        self = _new(cls)
+        self.fd, self.flags = _unpack_fuse_backing_map(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_backing_map.pack(self.fd, self.flags)
@@ -3256,7 +3552,9 @@ class fuse_notify_poll_wakeup_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_notify_poll_wakeup_out:
-        return cls(*_unpack_fuse_notify_poll_wakeup_out(buffer, offset))
+        self = _new(cls)
+        (self.kh,) = _unpack_fuse_notify_poll_wakeup_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_notify_poll_wakeup_out.pack(self.kh)
@@ -3300,7 +3598,9 @@ class fuse_notify_inval_inode_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_notify_inval_inode_out:
-        return cls(*_unpack_fuse_notify_inval_inode_out(buffer, offset))
+        self = _new(cls)
+        self.ino, self.off, self.len = _unpack_fuse_notify_inval_inode_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_notify_inval_inode_out.pack(self.ino, self.off, self.len)
@@ -3344,7 +3644,9 @@ class fuse_notify_inval_entry_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_notify_inval_entry_out:
-        return cls(*_unpack_fuse_notify_inval_entry_out(buffer, offset))
+        self = _new(cls)
+        self.parent, self.namelen, self.flags = _unpack_fuse_notify_inval_entry_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_notify_inval_entry_out.pack(self.parent, self.namelen, self.flags)
@@ -3388,7 +3690,9 @@ class fuse_notify_delete_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_notify_delete_out:
-        return cls(*_unpack_fuse_notify_delete_out(buffer, offset))
+        self = _new(cls)
+        self.parent, self.child, self.namelen = _unpack_fuse_notify_delete_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_notify_delete_out.pack(self.parent, self.child, self.namelen)
@@ -3432,7 +3736,9 @@ class fuse_notify_store_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_notify_store_out:
-        return cls(*_unpack_fuse_notify_store_out(buffer, offset))
+        self = _new(cls)
+        self.nodeid, self.offset, self.size = _unpack_fuse_notify_store_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_notify_store_out.pack(self.nodeid, self.offset, self.size)
@@ -3479,7 +3785,9 @@ class fuse_notify_retrieve_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_notify_retrieve_out:
-        return cls(*_unpack_fuse_notify_retrieve_out(buffer, offset))
+        self = _new(cls)
+        self.notify_unique, self.nodeid, self.offset, self.size = _unpack_fuse_notify_retrieve_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_notify_retrieve_out.pack(self.notify_unique, self.nodeid, self.offset, self.size)
@@ -3520,7 +3828,9 @@ class fuse_notify_retrieve_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_notify_retrieve_in:
-        return cls(*_unpack_fuse_notify_retrieve_in(buffer, offset))
+        self = _new(cls)
+        self.offset, self.size = _unpack_fuse_notify_retrieve_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_notify_retrieve_in.pack(self.offset, self.size)
@@ -3558,7 +3868,9 @@ class fuse_notify_prune_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_notify_prune_out:
-        return cls(*_unpack_fuse_notify_prune_out(buffer, offset))
+        self = _new(cls)
+        (self.count,) = _unpack_fuse_notify_prune_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_notify_prune_out.pack(self.count)
@@ -3608,7 +3920,9 @@ class fuse_init_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_init_in:
-        return cls(*_unpack_fuse_init_in(buffer, offset))
+        self = _new(cls)
+        self.major, self.minor, self.max_readahead, self.flags, self.flags2 = _unpack_fuse_init_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_init_in.pack(self.major, self.minor, self.max_readahead, self.flags, self.flags2)
@@ -3711,7 +4025,23 @@ class fuse_init_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_init_out:
-        return cls(*_unpack_fuse_init_out(buffer, offset))
+        self = _new(cls)
+        (
+            self.major,
+            self.minor,
+            self.max_readahead,
+            self.flags,
+            self.max_background,
+            self.congestion_threshold,
+            self.max_write,
+            self.time_gran,
+            self.max_pages,
+            self.map_alignment,
+            self.flags2,
+            self.max_stack_depth,
+            self.request_timeout,
+        ) = _unpack_fuse_init_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_init_out.pack(
@@ -3800,7 +4130,9 @@ class cuse_init_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> cuse_init_in:
-        return cls(*_unpack_cuse_init_in(buffer, offset))
+        self = _new(cls)
+        self.major, self.minor, self.flags = _unpack_cuse_init_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _cuse_init_in.pack(self.major, self.minor, self.flags)
@@ -3865,7 +4197,17 @@ class cuse_init_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> cuse_init_out:
-        return cls(*_unpack_cuse_init_out(buffer, offset))
+        self = _new(cls)
+        (
+            self.major,
+            self.minor,
+            self.flags,
+            self.max_read,
+            self.max_write,
+            self.dev_major,
+            self.dev_minor,
+        ) = _unpack_cuse_init_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _cuse_init_out.pack(
@@ -3930,7 +4272,9 @@ class fuse_interrupt_in(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_interrupt_in:
-        return cls(*_unpack_fuse_interrupt_in(buffer, offset))
+        self = _new(cls)
+        (self.unique,) = _unpack_fuse_interrupt_in(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_interrupt_in.pack(self.unique)
@@ -3999,7 +4343,18 @@ class fuse_in_header(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_in_header:
-        return cls(*_unpack_fuse_in_header(buffer, offset))
+        self = _new(cls)
+        (
+            self.len,
+            self.opcode,
+            self.unique,
+            self.nodeid,
+            self.uid,
+            self.gid,
+            self.pid,
+            self.total_extlen,
+        ) = _unpack_fuse_in_header(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_in_header.pack(
@@ -4073,7 +4428,9 @@ class fuse_out_header(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_out_header:
-        return cls(*_unpack_fuse_out_header(buffer, offset))
+        self = _new(cls)
+        self.len, self.error, self.unique = _unpack_fuse_out_header(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_out_header.pack(self.len, self.error, self.unique)
@@ -4144,7 +4501,9 @@ class fuse_secctx(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_secctx:
-        return cls(*_unpack_fuse_secctx(buffer, offset))
+        self = _new(cls)
+        (self.size,) = _unpack_fuse_secctx(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_secctx.pack(self.size)
@@ -4185,7 +4544,9 @@ class fuse_secctx_header(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_secctx_header:
-        return cls(*_unpack_fuse_secctx_header(buffer, offset))
+        self = _new(cls)
+        self.size, self.nr_secctx = _unpack_fuse_secctx_header(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_secctx_header.pack(self.size, self.nr_secctx)
@@ -4226,7 +4587,9 @@ class fuse_ext_header(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_ext_header:
-        return cls(*_unpack_fuse_ext_header(buffer, offset))
+        self = _new(cls)
+        self.size, self.type = _unpack_fuse_ext_header(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_ext_header.pack(self.size, self.type)
@@ -4265,7 +4628,9 @@ class fuse_supp_groups(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_supp_groups:
-        return cls(*_unpack_fuse_supp_groups(buffer, offset))
+        self = _new(cls)
+        (self.nr_groups,) = _unpack_fuse_supp_groups(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_supp_groups.pack(self.nr_groups)
@@ -4309,7 +4674,9 @@ class fuse_uring_ent_in_out(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_uring_ent_in_out:
-        return cls(*_unpack_fuse_uring_ent_in_out(buffer, offset))
+        self = _new(cls)
+        self.flags, self.commit_id, self.payload_sz = _unpack_fuse_uring_ent_in_out(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_uring_ent_in_out.pack(self.flags, self.commit_id, self.payload_sz)
@@ -4359,8 +4726,16 @@ class fuse_uring_req_header(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_uring_req_header:
-        values = _unpack_fuse_uring_req_header(buffer, offset)
-        return cls(values[0], values[1], fuse_uring_ent_in_out(*values[2:5]))
+        self = _new(cls)
+        ring_ent_in_out = self.ring_ent_in_out = _new(fuse_uring_ent_in_out)
+        (
+            self.in_out,
+            self.op_in,
+            ring_ent_in_out.flags,
+            ring_ent_in_out.commit_id,
+            ring_ent_in_out.payload_sz,
+        ) = _unpack_fuse_uring_req_header(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_uring_req_header.pack(
@@ -4425,7 +4800,9 @@ class fuse_uring_cmd_req(WireStruct):
 
     @classmethod
     def unpack_from(cls, buffer: Buffer, offset: int = 0) -> fuse_uring_cmd_req:
-        return cls(*_unpack_fuse_uring_cmd_req(buffer, offset))
+        self = _new(cls)
+        self.flags, self.commit_id, self.qid = _unpack_fuse_uring_cmd_req(buffer, offset)
+        return self
 
     def pack(self) -> bytes:
         return _fuse_uring_cmd_req.pack(self.flags, self.commit_id, self.qid)
@@ -6526,7 +6903,7 @@ def _decode_Lookup(
     setxattr_ext: bool,
 ) -> Lookup:
     name = bytes(buf[40 : length - 1])
-    if not name or b"\0" in name or buf[length - 1]:
+    if not name or 0 in name or buf[length - 1]:
         raise _bad_name("LOOKUP", unique)
     return Lookup(unique, nodeid, uid, gid, pid, name)
 
@@ -6635,7 +7012,7 @@ def _decode_MkNod(
     else:
         arg = fuse_mknod_in(*_unpack_fuse_mknod_in(bytes(buf[40 : 40 + size]).ljust(16, b"\0")))
     name = bytes(buf[40 + size : length - 1])
-    if not name or b"\0" in name or buf[length - 1]:
+    if not name or 0 in name or buf[length - 1]:
         raise _bad_name("MKNOD", unique)
     return MkNod(unique, nodeid, uid, gid, pid, arg, name)
 
@@ -6655,7 +7032,7 @@ def _decode_MkDir(
         raise _body_size("MKDIR", unique, length - 40, 8)
     arg = fuse_mkdir_in(*_unpack_fuse_mkdir_in(buf, 40))
     name = bytes(buf[48 : length - 1])
-    if not name or b"\0" in name or buf[length - 1]:
+    if not name or 0 in name or buf[length - 1]:
         raise _bad_name("MKDIR", unique)
     return MkDir(unique, nodeid, uid, gid, pid, arg, name)
 
@@ -6672,7 +7049,7 @@ def _decode_Unlink(
     setxattr_ext: bool,
 ) -> Unlink:
     name = bytes(buf[40 : length - 1])
-    if not name or b"\0" in name or buf[length - 1]:
+    if not name or 0 in name or buf[length - 1]:
         raise _bad_name("UNLINK", unique)
     return Unlink(unique, nodeid, uid, gid, pid, name)
 
@@ -6689,7 +7066,7 @@ def _decode_RmDir(
     setxattr_ext: bool,
 ) -> RmDir:
     name = bytes(buf[40 : length - 1])
-    if not name or b"\0" in name or buf[length - 1]:
+    if not name or 0 in name or buf[length - 1]:
         raise _bad_name("RMDIR", unique)
     return RmDir(unique, nodeid, uid, gid, pid, name)
 
@@ -6730,7 +7107,7 @@ def _decode_Link(
         raise _body_size("LINK", unique, length - 40, 8)
     arg = fuse_link_in(*_unpack_fuse_link_in(buf, 40))
     name = bytes(buf[48 : length - 1])
-    if not name or b"\0" in name or buf[length - 1]:
+    if not name or 0 in name or buf[length - 1]:
         raise _bad_name("LINK", unique)
     return Link(unique, nodeid, uid, gid, pid, arg, name)
 
@@ -6884,7 +7261,7 @@ def _decode_GetXAttr(
         raise _body_size("GETXATTR", unique, length - 40, 8)
     arg = fuse_getxattr_in(*_unpack_fuse_getxattr_in(buf, 40))
     name = bytes(buf[48 : length - 1])
-    if not name or b"\0" in name or buf[length - 1]:
+    if not name or 0 in name or buf[length - 1]:
         raise _bad_name("GETXATTR", unique)
     return GetXAttr(unique, nodeid, uid, gid, pid, arg, name)
 
@@ -6918,7 +7295,7 @@ def _decode_RemoveXAttr(
     setxattr_ext: bool,
 ) -> RemoveXAttr:
     name = bytes(buf[40 : length - 1])
-    if not name or b"\0" in name or buf[length - 1]:
+    if not name or 0 in name or buf[length - 1]:
         raise _bad_name("REMOVEXATTR", unique)
     return RemoveXAttr(unique, nodeid, uid, gid, pid, name)
 
@@ -7113,7 +7490,7 @@ def _decode_Create(
     else:
         arg = fuse_create_in(*_unpack_fuse_create_in(bytes(buf[40 : 40 + size]).ljust(16, b"\0")))
     name = bytes(buf[40 + size : length - 1])
-    if not name or b"\0" in name or buf[length - 1]:
+    if not name or 0 in name or buf[length - 1]:
         raise _bad_name("CREATE", unique)
     return Create(unique, nodeid, uid, gid, pid, arg, name)
 
@@ -7409,7 +7786,7 @@ def _decode_TmpFile(
     else:
         arg = fuse_create_in(*_unpack_fuse_create_in(bytes(buf[40 : 40 + size]).ljust(16, b"\0")))
     name = bytes(buf[40 + size : length - 1])
-    if not name or b"\0" in name or buf[length - 1]:
+    if not name or 0 in name or buf[length - 1]:
         raise _bad_name("TMPFILE", unique)
     return TmpFile(unique, nodeid, uid, gid, pid, arg, name)
 
@@ -7466,6 +7843,7 @@ def _decode_CuseInit(
 
 
 _Decoder = Callable[[bytearray | memoryview, int, int, int, int, int, int, int, bool], Request]
+_Quick = Callable[[bytearray | memoryview, int, int, bool], Request]
 _DECODERS: dict[int, _Decoder] = {
     1: _decode_Lookup,
     2: _decode_Forget,
@@ -7601,15 +7979,8 @@ def _decode_extended(
     return request
 
 
-def decode_request(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
-    """The request in the first ``length`` bytes of ``buf``: an instance of one of the classes above.
-
-    ``minor`` and ``setxattr_ext`` are what the INIT reply said (structs were shorter once); neither matters for INIT.
-    Names and values are copied; ``data`` of WRITE and NOTIFY_REPLY is a memoryview of ``buf``. An opcode that is not in
-    the table gives an :class:`UnknownRequest`. Raises :class:`~rawfuse.errors.RemoteProtocolError` for a message whose
-    sizes contradict one another; its ``unique`` is set when the request can still be answered. INIT of a machine of the
-    other byte order is :class:`~rawfuse.errors.ForeignByteOrder`.
-    """
+def _decode_any(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    """Any request, and what is wrong with it."""
     if length < 40:
         raise RemoteProtocolError(f"a message of {length} bytes is shorter than its header of 40")
     size, opcode, unique, nodeid, uid, gid, pid, extlen = _unpack_fuse_in_header(buf)
@@ -7623,6 +7994,2097 @@ def decode_request(buf: bytearray | memoryview, length: int, minor: int, setxatt
     if extlen:
         return _decode_extended(buf, length, minor, opcode, extlen, decoder, (unique, nodeid, uid, gid, pid))
     return decoder(buf, length, unique, nodeid, uid, gid, pid, minor, setxattr_ext)
+
+
+_Lookup = Struct("=IIQQIIIH2x")
+_unpack_Lookup = _Lookup.unpack_from
+_pack_Lookup = _Lookup.pack
+_Forget = Struct("=IIQQIIIH2xQ")
+_unpack_Forget = _Forget.unpack_from
+_pack_Forget = _Forget.pack
+_GetAttr = Struct("=IIQQIIIH2xI4xQ")
+_unpack_GetAttr = _GetAttr.unpack_from
+_pack_GetAttr = _GetAttr.pack
+_SetAttr = Struct("=IIQQIIIH2xI4xQQQQQQIIII4xII4x")
+_unpack_SetAttr = _SetAttr.unpack_from
+_pack_SetAttr = _SetAttr.pack
+_ReadLink = Struct("=IIQQIIIH2x")
+_unpack_ReadLink = _ReadLink.unpack_from
+_pack_ReadLink = _ReadLink.pack
+_Symlink = Struct("=IIQQIIIH2x")
+_unpack_Symlink = _Symlink.unpack_from
+_pack_Symlink = _Symlink.pack
+_MkNod = Struct("=IIQQIIIH2xIII4x")
+_unpack_MkNod = _MkNod.unpack_from
+_pack_MkNod = _MkNod.pack
+_MkDir = Struct("=IIQQIIIH2xII")
+_unpack_MkDir = _MkDir.unpack_from
+_pack_MkDir = _MkDir.pack
+_Unlink = Struct("=IIQQIIIH2x")
+_unpack_Unlink = _Unlink.unpack_from
+_pack_Unlink = _Unlink.pack
+_RmDir = Struct("=IIQQIIIH2x")
+_unpack_RmDir = _RmDir.unpack_from
+_pack_RmDir = _RmDir.pack
+_Rename = Struct("=IIQQIIIH2xQ")
+_unpack_Rename = _Rename.unpack_from
+_pack_Rename = _Rename.pack
+_Link = Struct("=IIQQIIIH2xQ")
+_unpack_Link = _Link.unpack_from
+_pack_Link = _Link.pack
+_Open = Struct("=IIQQIIIH2xII")
+_unpack_Open = _Open.unpack_from
+_pack_Open = _Open.pack
+_Read = Struct("=IIQQIIIH2xQQIIQI4x")
+_unpack_Read = _Read.unpack_from
+_pack_Read = _Read.pack
+_Write = Struct("=IIQQIIIH2xQQIIQI4x")
+_unpack_Write = _Write.unpack_from
+_pack_Write = _Write.pack
+_StatFs = Struct("=IIQQIIIH2x")
+_unpack_StatFs = _StatFs.unpack_from
+_pack_StatFs = _StatFs.pack
+_Release = Struct("=IIQQIIIH2xQIIQ")
+_unpack_Release = _Release.unpack_from
+_pack_Release = _Release.pack
+_FSync = Struct("=IIQQIIIH2xQI4x")
+_unpack_FSync = _FSync.unpack_from
+_pack_FSync = _FSync.pack
+_SetXAttr = Struct("=IIQQIIIH2xIII4x")
+_unpack_SetXAttr = _SetXAttr.unpack_from
+_pack_SetXAttr = _SetXAttr.pack
+_GetXAttr = Struct("=IIQQIIIH2xI4x")
+_unpack_GetXAttr = _GetXAttr.unpack_from
+_pack_GetXAttr = _GetXAttr.pack
+_ListXAttr = Struct("=IIQQIIIH2xI4x")
+_unpack_ListXAttr = _ListXAttr.unpack_from
+_pack_ListXAttr = _ListXAttr.pack
+_RemoveXAttr = Struct("=IIQQIIIH2x")
+_unpack_RemoveXAttr = _RemoveXAttr.unpack_from
+_pack_RemoveXAttr = _RemoveXAttr.pack
+_Flush = Struct("=IIQQIIIH2xQ4x4xQ")
+_unpack_Flush = _Flush.unpack_from
+_pack_Flush = _Flush.pack
+_OpenDir = Struct("=IIQQIIIH2xII")
+_unpack_OpenDir = _OpenDir.unpack_from
+_pack_OpenDir = _OpenDir.pack
+_ReadDir = Struct("=IIQQIIIH2xQQIIQI4x")
+_unpack_ReadDir = _ReadDir.unpack_from
+_pack_ReadDir = _ReadDir.pack
+_ReleaseDir = Struct("=IIQQIIIH2xQIIQ")
+_unpack_ReleaseDir = _ReleaseDir.unpack_from
+_pack_ReleaseDir = _ReleaseDir.pack
+_FSyncDir = Struct("=IIQQIIIH2xQI4x")
+_unpack_FSyncDir = _FSyncDir.unpack_from
+_pack_FSyncDir = _FSyncDir.pack
+_GetLk = Struct("=IIQQIIIH2xQQQQIII4x")
+_unpack_GetLk = _GetLk.unpack_from
+_pack_GetLk = _GetLk.pack
+_SetLk = Struct("=IIQQIIIH2xQQQQIII4x")
+_unpack_SetLk = _SetLk.unpack_from
+_pack_SetLk = _SetLk.pack
+_SetLkW = Struct("=IIQQIIIH2xQQQQIII4x")
+_unpack_SetLkW = _SetLkW.unpack_from
+_pack_SetLkW = _SetLkW.pack
+_Access = Struct("=IIQQIIIH2xI4x")
+_unpack_Access = _Access.unpack_from
+_pack_Access = _Access.pack
+_Create = Struct("=IIQQIIIH2xIIII")
+_unpack_Create = _Create.unpack_from
+_pack_Create = _Create.pack
+_Interrupt = Struct("=IIQQIIIH2xQ")
+_unpack_Interrupt = _Interrupt.unpack_from
+_pack_Interrupt = _Interrupt.pack
+_BMap = Struct("=IIQQIIIH2xQI4x")
+_unpack_BMap = _BMap.unpack_from
+_pack_BMap = _BMap.pack
+_Destroy = Struct("=IIQQIIIH2x")
+_unpack_Destroy = _Destroy.unpack_from
+_pack_Destroy = _Destroy.pack
+_Ioctl = Struct("=IIQQIIIH2xQIIQII")
+_unpack_Ioctl = _Ioctl.unpack_from
+_pack_Ioctl = _Ioctl.pack
+_Poll = Struct("=IIQQIIIH2xQQII")
+_unpack_Poll = _Poll.unpack_from
+_pack_Poll = _Poll.pack
+_NotifyReply = Struct("=IIQQIIIH2x8xQI4x8x8x")
+_unpack_NotifyReply = _NotifyReply.unpack_from
+_pack_NotifyReply = _NotifyReply.pack
+_Fallocate = Struct("=IIQQIIIH2xQQQI4x")
+_unpack_Fallocate = _Fallocate.unpack_from
+_pack_Fallocate = _Fallocate.pack
+_ReadDirPlus = Struct("=IIQQIIIH2xQQIIQI4x")
+_unpack_ReadDirPlus = _ReadDirPlus.unpack_from
+_pack_ReadDirPlus = _ReadDirPlus.pack
+_Rename2 = Struct("=IIQQIIIH2xQI4x")
+_unpack_Rename2 = _Rename2.unpack_from
+_pack_Rename2 = _Rename2.pack
+_LSeek = Struct("=IIQQIIIH2xQQI4x")
+_unpack_LSeek = _LSeek.unpack_from
+_pack_LSeek = _LSeek.pack
+_CopyFileRange = Struct("=IIQQIIIH2xQQQQQQQ")
+_unpack_CopyFileRange = _CopyFileRange.unpack_from
+_pack_CopyFileRange = _CopyFileRange.pack
+_SetupMapping = Struct("=IIQQIIIH2xQQQQQ")
+_unpack_SetupMapping = _SetupMapping.unpack_from
+_pack_SetupMapping = _SetupMapping.pack
+_SyncFs = Struct("=IIQQIIIH2x8x")
+_unpack_SyncFs = _SyncFs.unpack_from
+_pack_SyncFs = _SyncFs.pack
+_TmpFile = Struct("=IIQQIIIH2xIIII")
+_unpack_TmpFile = _TmpFile.unpack_from
+_pack_TmpFile = _TmpFile.pack
+_Statx = Struct("=IIQQIIIH2xI4xQII")
+_unpack_Statx = _Statx.unpack_from
+_pack_Statx = _Statx.pack
+_CopyFileRange64 = Struct("=IIQQIIIH2xQQQQQQQ")
+_unpack_CopyFileRange64 = _CopyFileRange64.unpack_from
+_pack_CopyFileRange64 = _CopyFileRange64.pack
+
+
+def _quick_Lookup(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    request = _new(Lookup)
+    size, opcode, request.unique, request.nodeid, request.uid, request.gid, request.pid, extlen = _unpack_Lookup(buf)
+    name = request.name = bytes(buf[40 : length - 1])
+    if size != length or opcode != 1 or extlen or not name or 0 in name or buf[length - 1]:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Forget(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 48:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Forget)
+    arg = request.arg = _new(fuse_forget_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.nlookup,
+    ) = _unpack_Forget(buf)
+    if size != length or opcode != 2 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_GetAttr(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 56:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(GetAttr)
+    arg = request.arg = _new(fuse_getattr_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.getattr_flags,
+        arg.fh,
+    ) = _unpack_GetAttr(buf)
+    if size != length or opcode != 3 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_SetAttr(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 128:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(SetAttr)
+    arg = request.arg = _new(fuse_setattr_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.valid,
+        arg.fh,
+        arg.size,
+        arg.lock_owner,
+        arg.atime,
+        arg.mtime,
+        arg.ctime,
+        arg.atimensec,
+        arg.mtimensec,
+        arg.ctimensec,
+        arg.mode,
+        arg.uid,
+        arg.gid,
+    ) = _unpack_SetAttr(buf)
+    if size != length or opcode != 4 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_ReadLink(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 40:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(ReadLink)
+    size, opcode, request.unique, request.nodeid, request.uid, request.gid, request.pid, extlen = _unpack_ReadLink(buf)
+    if size != length or opcode != 5 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Symlink(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    request = _new(Symlink)
+    size, opcode, request.unique, request.nodeid, request.uid, request.gid, request.pid, extlen = _unpack_Symlink(buf)
+    names = bytes(buf[40:length]).split(b"\0")
+    if size != length or opcode != 6 or extlen or len(names) != 3 or not names[0] or not names[1] or names[2]:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request.name, request.target, _ = names
+    request.extensions = ()
+    return request
+
+
+def _quick_MkNod(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length < 56 or minor < 12:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(MkNod)
+    arg = request.arg = _new(fuse_mknod_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.mode,
+        arg.rdev,
+        arg.umask,
+    ) = _unpack_MkNod(buf)
+    name = request.name = bytes(buf[56 : length - 1])
+    if size != length or opcode != 8 or extlen or not name or 0 in name or buf[length - 1]:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request.extensions = ()
+    return request
+
+
+def _quick_MkDir(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length < 48:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(MkDir)
+    arg = request.arg = _new(fuse_mkdir_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.mode,
+        arg.umask,
+    ) = _unpack_MkDir(buf)
+    name = request.name = bytes(buf[48 : length - 1])
+    if size != length or opcode != 9 or extlen or not name or 0 in name or buf[length - 1]:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request.extensions = ()
+    return request
+
+
+def _quick_Unlink(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    request = _new(Unlink)
+    size, opcode, request.unique, request.nodeid, request.uid, request.gid, request.pid, extlen = _unpack_Unlink(buf)
+    name = request.name = bytes(buf[40 : length - 1])
+    if size != length or opcode != 10 or extlen or not name or 0 in name or buf[length - 1]:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_RmDir(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    request = _new(RmDir)
+    size, opcode, request.unique, request.nodeid, request.uid, request.gid, request.pid, extlen = _unpack_RmDir(buf)
+    name = request.name = bytes(buf[40 : length - 1])
+    if size != length or opcode != 11 or extlen or not name or 0 in name or buf[length - 1]:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Rename(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length < 48:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Rename)
+    arg = request.arg = _new(fuse_rename_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.newdir,
+    ) = _unpack_Rename(buf)
+    names = bytes(buf[48:length]).split(b"\0")
+    if size != length or opcode != 12 or extlen or len(names) != 3 or not names[0] or not names[1] or names[2]:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request.name, request.newname, _ = names
+    return request
+
+
+def _quick_Link(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length < 48:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Link)
+    arg = request.arg = _new(fuse_link_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.oldnodeid,
+    ) = _unpack_Link(buf)
+    name = request.name = bytes(buf[48 : length - 1])
+    if size != length or opcode != 13 or extlen or not name or 0 in name or buf[length - 1]:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Open(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 48:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Open)
+    arg = request.arg = _new(fuse_open_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.flags,
+        arg.open_flags,
+    ) = _unpack_Open(buf)
+    if size != length or opcode != 14 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Read(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 80:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Read)
+    arg = request.arg = _new(fuse_read_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.offset,
+        arg.size,
+        arg.read_flags,
+        arg.lock_owner,
+        arg.flags,
+    ) = _unpack_Read(buf)
+    if size != length or opcode != 15 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Write(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length < 80 or minor < 9:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Write)
+    arg = request.arg = _new(fuse_write_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.offset,
+        arg.size,
+        arg.write_flags,
+        arg.lock_owner,
+        arg.flags,
+    ) = _unpack_Write(buf)
+    request.data = memoryview(buf)[80:length]
+    if size != length or opcode != 16 or extlen or length - 80 != arg.size:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_StatFs(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 40:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(StatFs)
+    size, opcode, request.unique, request.nodeid, request.uid, request.gid, request.pid, extlen = _unpack_StatFs(buf)
+    if size != length or opcode != 17 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Release(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 64:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Release)
+    arg = request.arg = _new(fuse_release_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.flags,
+        arg.release_flags,
+        arg.lock_owner,
+    ) = _unpack_Release(buf)
+    if size != length or opcode != 18 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_FSync(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 56:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(FSync)
+    arg = request.arg = _new(fuse_fsync_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.fsync_flags,
+    ) = _unpack_FSync(buf)
+    if size != length or opcode != 20 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_SetXAttr(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length < 56 or not setxattr_ext:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(SetXAttr)
+    arg = request.arg = _new(fuse_setxattr_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.size,
+        arg.flags,
+        arg.setxattr_flags,
+    ) = _unpack_SetXAttr(buf)
+    name, nul, value = bytes(buf[56:length]).partition(b"\0")
+    request.name = name
+    request.value = value
+    if size != length or opcode != 21 or extlen or not name or not nul or len(value) != arg.size:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_GetXAttr(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length < 48:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(GetXAttr)
+    arg = request.arg = _new(fuse_getxattr_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.size,
+    ) = _unpack_GetXAttr(buf)
+    name = request.name = bytes(buf[48 : length - 1])
+    if size != length or opcode != 22 or extlen or not name or 0 in name or buf[length - 1]:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_ListXAttr(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 48:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(ListXAttr)
+    arg = request.arg = _new(fuse_getxattr_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.size,
+    ) = _unpack_ListXAttr(buf)
+    if size != length or opcode != 23 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_RemoveXAttr(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    request = _new(RemoveXAttr)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+    ) = _unpack_RemoveXAttr(buf)
+    name = request.name = bytes(buf[40 : length - 1])
+    if size != length or opcode != 24 or extlen or not name or 0 in name or buf[length - 1]:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Flush(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 64:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Flush)
+    arg = request.arg = _new(fuse_flush_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.lock_owner,
+    ) = _unpack_Flush(buf)
+    if size != length or opcode != 25 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_OpenDir(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 48:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(OpenDir)
+    arg = request.arg = _new(fuse_open_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.flags,
+        arg.open_flags,
+    ) = _unpack_OpenDir(buf)
+    if size != length or opcode != 27 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_ReadDir(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 80:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(ReadDir)
+    arg = request.arg = _new(fuse_read_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.offset,
+        arg.size,
+        arg.read_flags,
+        arg.lock_owner,
+        arg.flags,
+    ) = _unpack_ReadDir(buf)
+    if size != length or opcode != 28 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_ReleaseDir(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 64:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(ReleaseDir)
+    arg = request.arg = _new(fuse_release_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.flags,
+        arg.release_flags,
+        arg.lock_owner,
+    ) = _unpack_ReleaseDir(buf)
+    if size != length or opcode != 29 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_FSyncDir(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 56:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(FSyncDir)
+    arg = request.arg = _new(fuse_fsync_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.fsync_flags,
+    ) = _unpack_FSyncDir(buf)
+    if size != length or opcode != 30 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_GetLk(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 88:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(GetLk)
+    arg = request.arg = _new(fuse_lk_in)
+    arg_lk = arg.lk = _new(fuse_file_lock)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.owner,
+        arg_lk.start,
+        arg_lk.end,
+        arg_lk.type,
+        arg_lk.pid,
+        arg.lk_flags,
+    ) = _unpack_GetLk(buf)
+    if size != length or opcode != 31 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_SetLk(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 88:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(SetLk)
+    arg = request.arg = _new(fuse_lk_in)
+    arg_lk = arg.lk = _new(fuse_file_lock)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.owner,
+        arg_lk.start,
+        arg_lk.end,
+        arg_lk.type,
+        arg_lk.pid,
+        arg.lk_flags,
+    ) = _unpack_SetLk(buf)
+    if size != length or opcode != 32 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_SetLkW(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 88:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(SetLkW)
+    arg = request.arg = _new(fuse_lk_in)
+    arg_lk = arg.lk = _new(fuse_file_lock)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.owner,
+        arg_lk.start,
+        arg_lk.end,
+        arg_lk.type,
+        arg_lk.pid,
+        arg.lk_flags,
+    ) = _unpack_SetLkW(buf)
+    if size != length or opcode != 33 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Access(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 48:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Access)
+    arg = request.arg = _new(fuse_access_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.mask,
+    ) = _unpack_Access(buf)
+    if size != length or opcode != 34 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Create(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length < 56 or minor < 12:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Create)
+    arg = request.arg = _new(fuse_create_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.flags,
+        arg.mode,
+        arg.umask,
+        arg.open_flags,
+    ) = _unpack_Create(buf)
+    name = request.name = bytes(buf[56 : length - 1])
+    if size != length or opcode != 35 or extlen or not name or 0 in name or buf[length - 1]:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request.extensions = ()
+    return request
+
+
+def _quick_Interrupt(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 48:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Interrupt)
+    arg = request.arg = _new(fuse_interrupt_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.unique,
+    ) = _unpack_Interrupt(buf)
+    if size != length or opcode != 36 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_BMap(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 56:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(BMap)
+    arg = request.arg = _new(fuse_bmap_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.block,
+        arg.blocksize,
+    ) = _unpack_BMap(buf)
+    if size != length or opcode != 37 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Destroy(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 40:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Destroy)
+    size, opcode, request.unique, request.nodeid, request.uid, request.gid, request.pid, extlen = _unpack_Destroy(buf)
+    if size != length or opcode != 38 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Ioctl(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length < 72:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Ioctl)
+    arg = request.arg = _new(fuse_ioctl_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.flags,
+        arg.cmd,
+        arg.arg,
+        arg.in_size,
+        arg.out_size,
+    ) = _unpack_Ioctl(buf)
+    request.data = bytes(buf[72:length])
+    if size != length or opcode != 39 or extlen or length - 72 != arg.in_size:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Poll(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 64:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Poll)
+    arg = request.arg = _new(fuse_poll_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.kh,
+        arg.flags,
+        arg.events,
+    ) = _unpack_Poll(buf)
+    if size != length or opcode != 40 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_NotifyReply(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length < 80:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(NotifyReply)
+    arg = request.arg = _new(fuse_notify_retrieve_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.offset,
+        arg.size,
+    ) = _unpack_NotifyReply(buf)
+    request.data = memoryview(buf)[80:length]
+    if size != length or opcode != 41 or extlen or length - 80 != arg.size:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Fallocate(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 72:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Fallocate)
+    arg = request.arg = _new(fuse_fallocate_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.offset,
+        arg.length,
+        arg.mode,
+    ) = _unpack_Fallocate(buf)
+    if size != length or opcode != 43 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_ReadDirPlus(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 80:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(ReadDirPlus)
+    arg = request.arg = _new(fuse_read_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.offset,
+        arg.size,
+        arg.read_flags,
+        arg.lock_owner,
+        arg.flags,
+    ) = _unpack_ReadDirPlus(buf)
+    if size != length or opcode != 44 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_Rename2(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length < 56:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Rename2)
+    arg = request.arg = _new(fuse_rename2_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.newdir,
+        arg.flags,
+    ) = _unpack_Rename2(buf)
+    names = bytes(buf[56:length]).split(b"\0")
+    if size != length or opcode != 45 or extlen or len(names) != 3 or not names[0] or not names[1] or names[2]:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request.name, request.newname, _ = names
+    return request
+
+
+def _quick_LSeek(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 64:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(LSeek)
+    arg = request.arg = _new(fuse_lseek_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.offset,
+        arg.whence,
+    ) = _unpack_LSeek(buf)
+    if size != length or opcode != 46 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_CopyFileRange(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 96:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(CopyFileRange)
+    arg = request.arg = _new(fuse_copy_file_range_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh_in,
+        arg.off_in,
+        arg.nodeid_out,
+        arg.fh_out,
+        arg.off_out,
+        arg.len,
+        arg.flags,
+    ) = _unpack_CopyFileRange(buf)
+    if size != length or opcode != 47 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_SetupMapping(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 80:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(SetupMapping)
+    arg = request.arg = _new(fuse_setupmapping_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh,
+        arg.foffset,
+        arg.len,
+        arg.flags,
+        arg.moffset,
+    ) = _unpack_SetupMapping(buf)
+    if size != length or opcode != 48 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_SyncFs(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 48:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(SyncFs)
+    request.arg = _new(fuse_syncfs_in)
+    size, opcode, request.unique, request.nodeid, request.uid, request.gid, request.pid, extlen = _unpack_SyncFs(buf)
+    if size != length or opcode != 50 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_TmpFile(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length < 56 or minor < 12:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(TmpFile)
+    arg = request.arg = _new(fuse_create_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.flags,
+        arg.mode,
+        arg.umask,
+        arg.open_flags,
+    ) = _unpack_TmpFile(buf)
+    name = request.name = bytes(buf[56 : length - 1])
+    if size != length or opcode != 51 or extlen or not name or 0 in name or buf[length - 1]:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request.extensions = ()
+    return request
+
+
+def _quick_Statx(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 64:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(Statx)
+    arg = request.arg = _new(fuse_statx_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.getattr_flags,
+        arg.fh,
+        arg.sx_flags,
+        arg.sx_mask,
+    ) = _unpack_Statx(buf)
+    if size != length or opcode != 52 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+def _quick_CopyFileRange64(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    if length != 96:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    request = _new(CopyFileRange64)
+    arg = request.arg = _new(fuse_copy_file_range_in)
+    (
+        size,
+        opcode,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        extlen,
+        arg.fh_in,
+        arg.off_in,
+        arg.nodeid_out,
+        arg.fh_out,
+        arg.off_out,
+        arg.len,
+        arg.flags,
+    ) = _unpack_CopyFileRange64(buf)
+    if size != length or opcode != 53 or extlen:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return request
+
+
+_OPCODE_BYTE = 4 if sys.byteorder == "little" else 7
+_QUICK_ONES: dict[int, _Quick] = {
+    1: _quick_Lookup,
+    2: _quick_Forget,
+    3: _quick_GetAttr,
+    4: _quick_SetAttr,
+    5: _quick_ReadLink,
+    6: _quick_Symlink,
+    8: _quick_MkNod,
+    9: _quick_MkDir,
+    10: _quick_Unlink,
+    11: _quick_RmDir,
+    12: _quick_Rename,
+    13: _quick_Link,
+    14: _quick_Open,
+    15: _quick_Read,
+    16: _quick_Write,
+    17: _quick_StatFs,
+    18: _quick_Release,
+    20: _quick_FSync,
+    21: _quick_SetXAttr,
+    22: _quick_GetXAttr,
+    23: _quick_ListXAttr,
+    24: _quick_RemoveXAttr,
+    25: _quick_Flush,
+    27: _quick_OpenDir,
+    28: _quick_ReadDir,
+    29: _quick_ReleaseDir,
+    30: _quick_FSyncDir,
+    31: _quick_GetLk,
+    32: _quick_SetLk,
+    33: _quick_SetLkW,
+    34: _quick_Access,
+    35: _quick_Create,
+    36: _quick_Interrupt,
+    37: _quick_BMap,
+    38: _quick_Destroy,
+    39: _quick_Ioctl,
+    40: _quick_Poll,
+    41: _quick_NotifyReply,
+    43: _quick_Fallocate,
+    44: _quick_ReadDirPlus,
+    45: _quick_Rename2,
+    46: _quick_LSeek,
+    47: _quick_CopyFileRange,
+    48: _quick_SetupMapping,
+    50: _quick_SyncFs,
+    51: _quick_TmpFile,
+    52: _quick_Statx,
+    53: _quick_CopyFileRange64,
+}
+_QUICK = tuple(_QUICK_ONES.get(byte, _decode_any) for byte in range(256))
+
+
+def decode_request(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    """The request in the first ``length`` bytes of ``buf``: an instance of one of the classes above.
+
+    ``minor`` and ``setxattr_ext`` are what the INIT reply said (structs were shorter once); neither matters for INIT.
+    Names and values are copied; ``data`` of WRITE and NOTIFY_REPLY is a memoryview of ``buf``. An opcode that is not in
+    the table gives an :class:`UnknownRequest`. Raises :class:`~rawfuse.errors.RemoteProtocolError` for a message whose
+    sizes contradict one another; its ``unique`` is set when the request can still be answered. INIT of a machine of the
+    other byte order is :class:`~rawfuse.errors.ForeignByteOrder`.
+    """
+    if length < 40:
+        return _decode_any(buf, length, minor, setxattr_ext)
+    return _QUICK[buf[_OPCODE_BYTE]](buf, length, minor, setxattr_ext)
+
+
+def _encode_Lookup(request: Lookup) -> bytes | None:
+    name = request.name
+    if not name or 0 in name:
+        return None
+    head = _pack_Lookup(41 + len(name), 1, request.unique, request.nodeid, request.uid, request.gid, request.pid, 0)
+    return head + name + b"\0"
+
+
+def _encode_Forget(request: Forget) -> bytes | None:
+    arg = request.arg
+    return _pack_Forget(48, 2, request.unique, request.nodeid, request.uid, request.gid, request.pid, 0, arg.nlookup)
+
+
+def _encode_GetAttr(request: GetAttr) -> bytes | None:
+    arg = request.arg
+    return _pack_GetAttr(
+        56,
+        3,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.getattr_flags,
+        arg.fh,
+    )
+
+
+def _encode_SetAttr(request: SetAttr) -> bytes | None:
+    arg = request.arg
+    return _pack_SetAttr(
+        128,
+        4,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.valid,
+        arg.fh,
+        arg.size,
+        arg.lock_owner,
+        arg.atime,
+        arg.mtime,
+        arg.ctime,
+        arg.atimensec,
+        arg.mtimensec,
+        arg.ctimensec,
+        arg.mode,
+        arg.uid,
+        arg.gid,
+    )
+
+
+def _encode_ReadLink(request: ReadLink) -> bytes | None:
+    return _pack_ReadLink(40, 5, request.unique, request.nodeid, request.uid, request.gid, request.pid, 0)
+
+
+def _encode_Symlink(request: Symlink) -> bytes | None:
+    name = request.name
+    target = request.target
+    if not name or 0 in name or not target or 0 in target or request.extensions:
+        return None
+    head = _pack_Symlink(
+        42 + len(name) + len(target),
+        6,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+    )
+    return head + name + b"\0" + target + b"\0"
+
+
+def _encode_MkNod(request: MkNod) -> bytes | None:
+    name = request.name
+    if not name or 0 in name or request.extensions:
+        return None
+    arg = request.arg
+    head = _pack_MkNod(
+        57 + len(name),
+        8,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.mode,
+        arg.rdev,
+        arg.umask,
+    )
+    return head + name + b"\0"
+
+
+def _encode_MkDir(request: MkDir) -> bytes | None:
+    name = request.name
+    if not name or 0 in name or request.extensions:
+        return None
+    arg = request.arg
+    head = _pack_MkDir(
+        49 + len(name),
+        9,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.mode,
+        arg.umask,
+    )
+    return head + name + b"\0"
+
+
+def _encode_Unlink(request: Unlink) -> bytes | None:
+    name = request.name
+    if not name or 0 in name:
+        return None
+    head = _pack_Unlink(41 + len(name), 10, request.unique, request.nodeid, request.uid, request.gid, request.pid, 0)
+    return head + name + b"\0"
+
+
+def _encode_RmDir(request: RmDir) -> bytes | None:
+    name = request.name
+    if not name or 0 in name:
+        return None
+    head = _pack_RmDir(41 + len(name), 11, request.unique, request.nodeid, request.uid, request.gid, request.pid, 0)
+    return head + name + b"\0"
+
+
+def _encode_Rename(request: Rename) -> bytes | None:
+    name = request.name
+    newname = request.newname
+    if not name or 0 in name or not newname or 0 in newname:
+        return None
+    arg = request.arg
+    head = _pack_Rename(
+        50 + len(name) + len(newname),
+        12,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.newdir,
+    )
+    return head + name + b"\0" + newname + b"\0"
+
+
+def _encode_Link(request: Link) -> bytes | None:
+    name = request.name
+    if not name or 0 in name:
+        return None
+    arg = request.arg
+    head = _pack_Link(
+        49 + len(name),
+        13,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.oldnodeid,
+    )
+    return head + name + b"\0"
+
+
+def _encode_Open(request: Open) -> bytes | None:
+    arg = request.arg
+    return _pack_Open(
+        48,
+        14,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.flags,
+        arg.open_flags,
+    )
+
+
+def _encode_Read(request: Read) -> bytes | None:
+    arg = request.arg
+    return _pack_Read(
+        80,
+        15,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.offset,
+        arg.size,
+        arg.read_flags,
+        arg.lock_owner,
+        arg.flags,
+    )
+
+
+def _encode_Write(request: Write) -> bytes | None:
+    arg = request.arg
+    data = bytes(request.data)
+    arg.size = len(data)
+    head = _pack_Write(
+        80 + len(data),
+        16,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.offset,
+        arg.size,
+        arg.write_flags,
+        arg.lock_owner,
+        arg.flags,
+    )
+    return head + data
+
+
+def _encode_StatFs(request: StatFs) -> bytes | None:
+    return _pack_StatFs(40, 17, request.unique, request.nodeid, request.uid, request.gid, request.pid, 0)
+
+
+def _encode_Release(request: Release) -> bytes | None:
+    arg = request.arg
+    return _pack_Release(
+        64,
+        18,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.flags,
+        arg.release_flags,
+        arg.lock_owner,
+    )
+
+
+def _encode_FSync(request: FSync) -> bytes | None:
+    arg = request.arg
+    return _pack_FSync(
+        56,
+        20,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.fsync_flags,
+    )
+
+
+def _encode_SetXAttr(request: SetXAttr) -> bytes | None:
+    name = request.name
+    if not name or 0 in name:
+        return None
+    arg = request.arg
+    data = bytes(request.value)
+    arg.size = len(data)
+    head = _pack_SetXAttr(
+        57 + len(name) + len(data),
+        21,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.size,
+        arg.flags,
+        arg.setxattr_flags,
+    )
+    return head + name + b"\0" + data
+
+
+def _encode_GetXAttr(request: GetXAttr) -> bytes | None:
+    name = request.name
+    if not name or 0 in name:
+        return None
+    arg = request.arg
+    head = _pack_GetXAttr(
+        49 + len(name),
+        22,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.size,
+    )
+    return head + name + b"\0"
+
+
+def _encode_ListXAttr(request: ListXAttr) -> bytes | None:
+    arg = request.arg
+    return _pack_ListXAttr(48, 23, request.unique, request.nodeid, request.uid, request.gid, request.pid, 0, arg.size)
+
+
+def _encode_RemoveXAttr(request: RemoveXAttr) -> bytes | None:
+    name = request.name
+    if not name or 0 in name:
+        return None
+    head = _pack_RemoveXAttr(
+        41 + len(name),
+        24,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+    )
+    return head + name + b"\0"
+
+
+def _encode_Flush(request: Flush) -> bytes | None:
+    arg = request.arg
+    return _pack_Flush(
+        64,
+        25,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.lock_owner,
+    )
+
+
+def _encode_OpenDir(request: OpenDir) -> bytes | None:
+    arg = request.arg
+    return _pack_OpenDir(
+        48,
+        27,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.flags,
+        arg.open_flags,
+    )
+
+
+def _encode_ReadDir(request: ReadDir) -> bytes | None:
+    arg = request.arg
+    return _pack_ReadDir(
+        80,
+        28,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.offset,
+        arg.size,
+        arg.read_flags,
+        arg.lock_owner,
+        arg.flags,
+    )
+
+
+def _encode_ReleaseDir(request: ReleaseDir) -> bytes | None:
+    arg = request.arg
+    return _pack_ReleaseDir(
+        64,
+        29,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.flags,
+        arg.release_flags,
+        arg.lock_owner,
+    )
+
+
+def _encode_FSyncDir(request: FSyncDir) -> bytes | None:
+    arg = request.arg
+    return _pack_FSyncDir(
+        56,
+        30,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.fsync_flags,
+    )
+
+
+def _encode_GetLk(request: GetLk) -> bytes | None:
+    arg = request.arg
+    return _pack_GetLk(
+        88,
+        31,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.owner,
+        arg.lk.start,
+        arg.lk.end,
+        arg.lk.type,
+        arg.lk.pid,
+        arg.lk_flags,
+    )
+
+
+def _encode_SetLk(request: SetLk) -> bytes | None:
+    arg = request.arg
+    return _pack_SetLk(
+        88,
+        32,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.owner,
+        arg.lk.start,
+        arg.lk.end,
+        arg.lk.type,
+        arg.lk.pid,
+        arg.lk_flags,
+    )
+
+
+def _encode_SetLkW(request: SetLkW) -> bytes | None:
+    arg = request.arg
+    return _pack_SetLkW(
+        88,
+        33,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.owner,
+        arg.lk.start,
+        arg.lk.end,
+        arg.lk.type,
+        arg.lk.pid,
+        arg.lk_flags,
+    )
+
+
+def _encode_Access(request: Access) -> bytes | None:
+    arg = request.arg
+    return _pack_Access(48, 34, request.unique, request.nodeid, request.uid, request.gid, request.pid, 0, arg.mask)
+
+
+def _encode_Create(request: Create) -> bytes | None:
+    name = request.name
+    if not name or 0 in name or request.extensions:
+        return None
+    arg = request.arg
+    head = _pack_Create(
+        57 + len(name),
+        35,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.flags,
+        arg.mode,
+        arg.umask,
+        arg.open_flags,
+    )
+    return head + name + b"\0"
+
+
+def _encode_Interrupt(request: Interrupt) -> bytes | None:
+    arg = request.arg
+    return _pack_Interrupt(48, 36, request.unique, request.nodeid, request.uid, request.gid, request.pid, 0, arg.unique)
+
+
+def _encode_BMap(request: BMap) -> bytes | None:
+    arg = request.arg
+    return _pack_BMap(
+        56,
+        37,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.block,
+        arg.blocksize,
+    )
+
+
+def _encode_Destroy(request: Destroy) -> bytes | None:
+    return _pack_Destroy(40, 38, request.unique, request.nodeid, request.uid, request.gid, request.pid, 0)
+
+
+def _encode_Ioctl(request: Ioctl) -> bytes | None:
+    arg = request.arg
+    data = bytes(request.data)
+    arg.in_size = len(data)
+    head = _pack_Ioctl(
+        72 + len(data),
+        39,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.flags,
+        arg.cmd,
+        arg.arg,
+        arg.in_size,
+        arg.out_size,
+    )
+    return head + data
+
+
+def _encode_Poll(request: Poll) -> bytes | None:
+    arg = request.arg
+    return _pack_Poll(
+        64,
+        40,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.kh,
+        arg.flags,
+        arg.events,
+    )
+
+
+def _encode_NotifyReply(request: NotifyReply) -> bytes | None:
+    arg = request.arg
+    data = bytes(request.data)
+    arg.size = len(data)
+    head = _pack_NotifyReply(
+        80 + len(data),
+        41,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.offset,
+        arg.size,
+    )
+    return head + data
+
+
+def _encode_Fallocate(request: Fallocate) -> bytes | None:
+    arg = request.arg
+    return _pack_Fallocate(
+        72,
+        43,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.offset,
+        arg.length,
+        arg.mode,
+    )
+
+
+def _encode_ReadDirPlus(request: ReadDirPlus) -> bytes | None:
+    arg = request.arg
+    return _pack_ReadDirPlus(
+        80,
+        44,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.offset,
+        arg.size,
+        arg.read_flags,
+        arg.lock_owner,
+        arg.flags,
+    )
+
+
+def _encode_Rename2(request: Rename2) -> bytes | None:
+    name = request.name
+    newname = request.newname
+    if not name or 0 in name or not newname or 0 in newname:
+        return None
+    arg = request.arg
+    head = _pack_Rename2(
+        58 + len(name) + len(newname),
+        45,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.newdir,
+        arg.flags,
+    )
+    return head + name + b"\0" + newname + b"\0"
+
+
+def _encode_LSeek(request: LSeek) -> bytes | None:
+    arg = request.arg
+    return _pack_LSeek(
+        64,
+        46,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.offset,
+        arg.whence,
+    )
+
+
+def _encode_CopyFileRange(request: CopyFileRange) -> bytes | None:
+    arg = request.arg
+    return _pack_CopyFileRange(
+        96,
+        47,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh_in,
+        arg.off_in,
+        arg.nodeid_out,
+        arg.fh_out,
+        arg.off_out,
+        arg.len,
+        arg.flags,
+    )
+
+
+def _encode_SetupMapping(request: SetupMapping) -> bytes | None:
+    arg = request.arg
+    return _pack_SetupMapping(
+        80,
+        48,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh,
+        arg.foffset,
+        arg.len,
+        arg.flags,
+        arg.moffset,
+    )
+
+
+def _encode_SyncFs(request: SyncFs) -> bytes | None:
+    return _pack_SyncFs(48, 50, request.unique, request.nodeid, request.uid, request.gid, request.pid, 0)
+
+
+def _encode_TmpFile(request: TmpFile) -> bytes | None:
+    name = request.name
+    if not name or 0 in name or request.extensions:
+        return None
+    arg = request.arg
+    head = _pack_TmpFile(
+        57 + len(name),
+        51,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.flags,
+        arg.mode,
+        arg.umask,
+        arg.open_flags,
+    )
+    return head + name + b"\0"
+
+
+def _encode_Statx(request: Statx) -> bytes | None:
+    arg = request.arg
+    return _pack_Statx(
+        64,
+        52,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.getattr_flags,
+        arg.fh,
+        arg.sx_flags,
+        arg.sx_mask,
+    )
+
+
+def _encode_CopyFileRange64(request: CopyFileRange64) -> bytes | None:
+    arg = request.arg
+    return _pack_CopyFileRange64(
+        96,
+        53,
+        request.unique,
+        request.nodeid,
+        request.uid,
+        request.gid,
+        request.pid,
+        0,
+        arg.fh_in,
+        arg.off_in,
+        arg.nodeid_out,
+        arg.fh_out,
+        arg.off_out,
+        arg.len,
+        arg.flags,
+    )
+
+
+ENCODERS: dict[type[Request], Callable[..., bytes | None]] = {
+    Lookup: _encode_Lookup,
+    Forget: _encode_Forget,
+    GetAttr: _encode_GetAttr,
+    SetAttr: _encode_SetAttr,
+    ReadLink: _encode_ReadLink,
+    Symlink: _encode_Symlink,
+    MkNod: _encode_MkNod,
+    MkDir: _encode_MkDir,
+    Unlink: _encode_Unlink,
+    RmDir: _encode_RmDir,
+    Rename: _encode_Rename,
+    Link: _encode_Link,
+    Open: _encode_Open,
+    Read: _encode_Read,
+    Write: _encode_Write,
+    StatFs: _encode_StatFs,
+    Release: _encode_Release,
+    FSync: _encode_FSync,
+    SetXAttr: _encode_SetXAttr,
+    GetXAttr: _encode_GetXAttr,
+    ListXAttr: _encode_ListXAttr,
+    RemoveXAttr: _encode_RemoveXAttr,
+    Flush: _encode_Flush,
+    OpenDir: _encode_OpenDir,
+    ReadDir: _encode_ReadDir,
+    ReleaseDir: _encode_ReleaseDir,
+    FSyncDir: _encode_FSyncDir,
+    GetLk: _encode_GetLk,
+    SetLk: _encode_SetLk,
+    SetLkW: _encode_SetLkW,
+    Access: _encode_Access,
+    Create: _encode_Create,
+    Interrupt: _encode_Interrupt,
+    BMap: _encode_BMap,
+    Destroy: _encode_Destroy,
+    Ioctl: _encode_Ioctl,
+    Poll: _encode_Poll,
+    NotifyReply: _encode_NotifyReply,
+    Fallocate: _encode_Fallocate,
+    ReadDirPlus: _encode_ReadDirPlus,
+    Rename2: _encode_Rename2,
+    LSeek: _encode_LSeek,
+    CopyFileRange: _encode_CopyFileRange,
+    SetupMapping: _encode_SetupMapping,
+    SyncFs: _encode_SyncFs,
+    TmpFile: _encode_TmpFile,
+    Statx: _encode_Statx,
+    CopyFileRange64: _encode_CopyFileRange64,
+}
+"""For requests as a kernel of minor 36 or later sends them; None where it takes more than that."""
 
 
 class NotifyPoll(Notification):

@@ -106,7 +106,7 @@ def _name(data: memoryview, offset: int, length: int) -> bytes:
     name = bytes(data[offset : offset + length])
     if len(name) != length:
         raise RemoteProtocolError(f"directory entry: a name of {length} bytes, {len(name)} are left")
-    if not name or b"/" in name or b"\0" in name:
+    if not name or b"/" in name or 0 in name:
         raise RemoteProtocolError(f"directory entry: {name!r} is no name")
     return name
 

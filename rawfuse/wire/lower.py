@@ -14,6 +14,7 @@ from pathlib import Path
 from rawfuse.wire.enums import CONSTANTS, ENUM_CLASSES, IOCTLS
 from rawfuse.wire.flags import FLAG_CLASSES
 from rawfuse.wire.layout import Layout, layout_of
+from rawfuse.wire.lower_fast import assignment, filling
 from rawfuse.wire.lower_requests import lower_notifications, lower_requests
 from rawfuse.wire.opcodes import NOTIFICATIONS, OPERATIONS
 from rawfuse.wire.schema import SCHEMAS
@@ -41,13 +42,23 @@ HEADER = '''\
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rawfuse.errors import ForeignByteOrder, RemoteProtocolError
 from rawfuse.wire.base import Buffer, Notification, Request, UnknownRequest, WireStruct
 from rawfuse.wire.extensions import Extension, decode_extensions
+
+if TYPE_CHECKING:
+    _T = TypeVar("_T")
+
+    def _new(cls: type[_T], /) -> _T: ...  # an instance whose slots are all to be filled
+
+else:
+    _new = object.__new__
+
 '''
 
 
@@ -64,25 +75,6 @@ def _flat_type(layout: Layout, layouts: Mapping[str, Layout], path: tuple[str, .
     if member.struct is not None:
         return _flat_type(layouts[member.struct], layouts, path[1:])
     return _annotation(member.code)
-
-
-def _unpacked(layout: Layout, layouts: Mapping[str, Layout], values: str) -> list[str]:
-    """Constructor arguments of ``layout`` taken from the tuple ``values``."""
-    arguments: list[str] = []
-    start = 0
-    for member in layout.fields:
-        if member.struct is None:
-            arguments.append(f"{values}[{start}]")
-            start += 1
-            continue
-        nested = layouts[member.struct]
-        count = len(list(nested.scalars(layouts)))
-        if all(item.struct is None for item in nested.fields):
-            arguments.append(f"{nested.name}(*{values}[{start}:{start + count}])")
-        else:
-            arguments.append(f"{nested.name}.unpack_from(buffer, offset + {member.offset})")
-        start += count
-    return arguments
 
 
 def _struct_doc(layout: Layout) -> str:
@@ -104,7 +96,6 @@ def _struct_doc(layout: Layout) -> str:
 def _lower_struct(layout: Layout, layouts: Mapping[str, Layout]) -> Iterable[str]:
     name = layout.name
     fields = layout.fields
-    nested = any(member.struct is not None for member in fields)
     paths = list(layout.scalars(layouts))
     yield f"_{name} = Struct({_quoted(layout.format(layouts))})"
     yield f"_unpack_{name} = _{name}.unpack_from"
@@ -139,12 +130,12 @@ def _lower_struct(layout: Layout, layouts: Mapping[str, Layout]) -> Iterable[str
     if not fields:
         yield f"        _unpack_{name}(buffer, offset)"
         yield "        return cls()"
-    elif nested:
-        yield f"        values = _unpack_{name}(buffer, offset)"
-        unpacked = _unpacked(layout, layouts, "values")
-        yield block("        return cls", (unpacked, "(", ")"))
     else:
-        yield f"        return cls(*_unpack_{name}(buffer, offset))"
+        yield "        self = _new(cls)"
+        made, targets = filling("self", layout, layouts)
+        yield from (f"        {line}" for line in made)
+        yield assignment("        ", targets, f"_unpack_{name}(buffer, offset)")
+        yield "        return self"
     values = [".".join(("self", *path)) for path in paths]
     yield ""
     yield "    def pack(self) -> bytes:"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from rawfuse.wire.layout import Layout
+from rawfuse.wire.lower_fast import lower_fast
 from rawfuse.wire.meanings import MEANINGS
 from rawfuse.wire.opcodes import NOTIFICATIONS, OPERATIONS, Array, Body, Fixed, Name, Operation, Payload
 from rawfuse.wire.prose import enosys_text, nodeid_text, reply_text, source_text
@@ -29,16 +30,9 @@ def _bad_name(name: str, unique: int) -> RemoteProtocolError:
     return _malformed(name, unique, "a name is empty, has no NUL at its end, or has one inside")
 """
 
-DISPATCH = '''\
-def decode_request(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
-    """The request in the first ``length`` bytes of ``buf``: an instance of one of the classes above.
-
-    ``minor`` and ``setxattr_ext`` are what the INIT reply said (structs were shorter once); neither matters for INIT.
-    Names and values are copied; ``data`` of WRITE and NOTIFY_REPLY is a memoryview of ``buf``. An opcode that is not in
-    the table gives an :class:`UnknownRequest`. Raises :class:`~rawfuse.errors.RemoteProtocolError` for a message whose
-    sizes contradict one another; its ``unique`` is set when the request can still be answered. INIT of a machine of the
-    other byte order is :class:`~rawfuse.errors.ForeignByteOrder`.
-    """
+ANY = '''\
+def _decode_any(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
+    """Any request, and what is wrong with it."""
     if length < 40:
         raise RemoteProtocolError(f"a message of {length} bytes is shorter than its header of 40")
     size, opcode, unique, nodeid, uid, gid, pid, extlen = _unpack_fuse_in_header(buf)
@@ -202,7 +196,7 @@ def _decoder(operation: Operation, layouts: Mapping[str, Layout]) -> Iterator[st
                 yield f'        raise _body_size("{label}", unique, length - 40, 0)'
         case [Name(attribute)]:
             yield f"    {attribute} = bytes(buf[{start} : length - 1])"
-            yield f'    if not {attribute} or b"\\0" in {attribute} or buf[length - 1]:'
+            yield f"    if not {attribute} or 0 in {attribute} or buf[length - 1]:"
             yield f'        raise _bad_name("{label}", unique)'
             values.append(attribute)
         case [Name(first), Name(second)]:
@@ -249,6 +243,7 @@ def lower_requests(layouts: Mapping[str, Layout]) -> Iterator[str]:
         yield from ("", "")
     kinds = "[bytearray | memoryview, int, int, int, int, int, int, int, bool], Request"
     yield f"_Decoder = Callable[{kinds}]"
+    yield "_Quick = Callable[[bytearray | memoryview, int, int, bool], Request]"
     table = [f"{operation.opcode}: _decode_{operation.request}" for operation in OPERATIONS]
     yield block("_DECODERS: dict[int, _Decoder] = ", (table, "{", "}"))
     yield block("REQUESTS: dict[int, type[Request]] = ", ([f"{o.opcode}: {o.request}" for o in OPERATIONS], "{", "}"))
@@ -257,8 +252,9 @@ def lower_requests(layouts: Mapping[str, Layout]) -> Iterator[str]:
     yield from ("", "")
     yield EXTENDED
     yield ""
-    yield DISPATCH
+    yield ANY
     yield ""
+    yield from lower_fast(layouts)
 
 
 def lower_notifications() -> Iterator[str]:

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Literal
 
 from rawfuse.errors import LocalProtocolError, RemoteProtocolError
-from rawfuse.wire._generated import NOTIFICATION_CLASSES, STRUCTS, fuse_in_header, fuse_out_header
+from rawfuse.wire._generated import ENCODERS, NOTIFICATION_CLASSES, STRUCTS, fuse_in_header, fuse_out_header
 from rawfuse.wire.base import Buffer, Notification, Request, UnknownRequest, WireStruct
 from rawfuse.wire.extensions import encode_extensions
 from rawfuse.wire.opcodes import BY_OPCODE, NOTIFICATIONS, Array, Body, Fixed, Name, Payload
@@ -21,6 +21,7 @@ from rawfuse.wire.versions import NOT_SENT_BELOW, SETXATTR_COMPAT_SIZE, size_at
 __all__ = ["decode_notification", "encode_notification", "encode_request"]
 
 _ORDER: Literal["little", "big"] = sys.byteorder
+_QUICK_MINOR = 36  # from here on every struct has the size that it has now
 _HEADER = fuse_in_header.SIZE
 _OUT_HEADER = fuse_out_header.SIZE
 _BY_CODE = {notice.code: notice for notice in NOTIFICATIONS}
@@ -28,7 +29,7 @@ _BY_CODE = {notice.code: notice for notice in NOTIFICATIONS}
 
 def _name(message: Request | Notification, attribute: str) -> bytes:
     name = getattr(message, attribute)
-    if not name or b"\0" in name:
+    if not name or 0 in name:
         raise LocalProtocolError(f"{type(message).__name__}.{attribute}: {name!r} is empty or has a NUL inside")
     return bytes(name)
 
@@ -72,6 +73,10 @@ def encode_request(request: Request, minor: int = 45, *, setxattr_ext: bool = Tr
     message can carry and for an opcode that no kernel sends at that minor, :class:`struct.error` for a number that does
     not fit.
     """
+    if minor >= _QUICK_MINOR and setxattr_ext and (encoder := ENCODERS.get(type(request))) is not None:
+        message = encoder(request)
+        if message is not None:
+            return message
     if isinstance(request, UnknownRequest):
         body, extensions = request.body, b""
     else:
