@@ -24,13 +24,13 @@ from mfs.commit.committer import Committer
 from mfs.commit.record import Commit, DamagedCommit
 from mfs.file.medium import StoreMedium
 from mfs.journal.items import DamagedLog
-from mfs.journal.journal import Journal
+from mfs.journal.journal import Journal, RecordTooLong
 from mfs.journal.replay import replay
 from mfs.log import Log, Replay, drop_logs, log_numbers
 from mfs.meta.btree import BTree
 from mfs.meta.node import MalformedNode
 from mfs.repo import Repo, RepoDamaged
-from mfs.tree.node import Directory, File
+from mfs.tree.node import Directory, File, Node
 from mfs.tree.record import FIRST_INO, ROOT_INO, DamagedRecord
 from mfs.tree.tree import Tree
 from mfs.unixfs.layout import leaf_wrapping
@@ -126,6 +126,13 @@ class Volume:
     async def commit(self) -> Commit:
         """Make everything done so far part of a durable commit, and say which.  OSError: the disk did not take it."""
         return await self._committer.commit()
+
+    async def sync(self, node: Node) -> None:
+        """Return when everything done to `node` so far can no longer be lost.  OSError: the disk did not take it."""
+        try:
+            await self.journal.sync(node)
+        except RecordTooLong:
+            await self.commit()
 
     def close(self) -> None:
         """Let go of everything.  What was neither committed nor fsynced is lost."""

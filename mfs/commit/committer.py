@@ -66,9 +66,11 @@ class Committer:
             await self._until_due(pause)
             try:
                 await self.commit()
-            except OSError as error:
+            except Exception as error:
+                # Whatever it was: what is not committed can still be read, written and fsynced.
                 pause = min(max(pause, AFTER_CHANGE) * 2, _RETRY_MAX)
-                logger.error("commit failed, trying again in %.0f s: %s", pause, error)
+                trace = None if isinstance(error, OSError) else error
+                logger.error("commit failed, trying again in %.0f s: %s", pause, error, exc_info=trace)
                 self._changed.set()
             else:
                 pause = AFTER_CHANGE
@@ -120,9 +122,16 @@ class Committer:
         self._land(point, built)
         self.head = commit
         self._journal.landed(point.log)
-        await trio.to_thread.run_sync(self._drop_logs, point.log)
+        await self._drop_old_logs(point.log)
         await self._reclaimer.reclaim(window, built.fresh)
         self._tree.trim()
+
+    async def _drop_old_logs(self, below: int) -> None:
+        try:
+            await trio.to_thread.run_sync(self._drop_logs, below)
+        except OSError as error:
+            # The commit stands: whatever is left of them is not looked at again, and the next commit tries anew.
+            logger.warning("logs below %d could not be removed: %s", below, error)
 
     async def _point(self) -> tuple[PointInTime, Window]:
         while True:

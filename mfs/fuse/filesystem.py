@@ -347,7 +347,7 @@ class MFS(Filesystem):
         return self._sync(self._tree.node(request.nodeid))
 
     def _sync(self, node: Node) -> Awaitable[None]:
-        return self._volume.journal.sync(node)
+        return self._volume.sync(node)
 
     # -- directories ----------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from mfs.blocks.segments import Segments
 from mfs.file.content import Unlogged
 from mfs.file.leaf import Leaf
 from mfs.journal.items import BytesItem, ContentItem, GoneItem, InodeItem, NameItem, NextItem, pack_item
-from mfs.log import Log
+from mfs.log import MAX_PAYLOAD, Log
 from mfs.tree.node import Directory, File, Node
 from mfs.tree.record import NO_STATS, pack_attributes, pack_content, pack_references
 from mfs.tree.tree import Tree
@@ -50,6 +50,13 @@ def pack_node(node: Node) -> bytes:
             pack_references(node.references, node.target),
         )
     )
+
+
+class RecordTooLong(OSError):
+    """So much changed since the last record that the log does not take it (64 MiB); a commit does."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(errno.EFBIG, f"a log record of {length} bytes")
 
 
 class _Round:
@@ -110,7 +117,10 @@ class Journal:
         return self._logs[-1].empty
 
     async def sync(self, node: Node) -> None:
-        """Return when everything done to `node` so far can no longer be lost.  OSError: the disk did not take it."""
+        """Return when everything done to `node` so far can no longer be lost.
+
+        OSError: the disk did not take it.  :class:`RecordTooLong`: the log does not; a commit is needed.
+        """
         if self._next is None:
             self._next = _Round()
         current = self._next
@@ -121,6 +131,8 @@ class Journal:
                 if not current.done:
                     self._next = None
                     await self._write(current)
+        if isinstance(current.error, RecordTooLong):
+            raise current.error
         if current.error is not None:
             raise OSError(current.error.errno or errno.EIO, current.error.strerror or str(current.error))
 
@@ -165,6 +177,8 @@ class Journal:
     def _persist(self, log: Log, segments: set[int], record: bytes) -> None:
         if segments:
             self._segments.sync(segments)
+        if len(record) > MAX_PAYLOAD:
+            raise RecordTooLong(len(record))
         if record:
             log.write(record)
 

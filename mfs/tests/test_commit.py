@@ -198,3 +198,30 @@ async def test_a_directory_large_enough_for_shards(tmp_path: Path) -> None:
             volume.tree.unlink(directory, b"%03d" % index)
         await volume.commit()
         assert said(volume.head.root) == built(volume)
+
+
+async def test_a_log_that_cannot_be_removed_does_not_undo_the_commit(tmp_path: Path) -> None:
+    with opened(tmp_path / "repo") as volume:
+        make(volume, "a", b"a" * 100)
+        await volume.sync(root(volume))
+
+        def refused(below: int) -> None:
+            raise OSError(errno.EIO, "the directory of the logs")
+
+        vars(volume._committer)["_drop_logs"] = refused
+        commit = await volume.commit()
+        assert volume.settled
+    with opened(tmp_path / "repo") as volume:
+        assert volume.head == commit
+
+
+async def test_what_no_log_record_holds_is_committed_by_an_fsync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mfs.journal.journal.MAX_PAYLOAD", 500)
+    with opened(tmp_path / "repo") as volume:
+        file = make(volume, "a", b"a" * 5000)
+        await volume.sync(file)
+        assert volume.settled
+        with crashed(volume, tmp_path / "crashed") as after:
+            assert said(after.head.root) == built(volume)
