@@ -23,7 +23,7 @@ SPACE = 12 * GIB  # what the largest group writes
 DESCRIPTION = """\
 What the file system costs, each figure beside a reference that was taken in the same run: absolute times
 belong to a machine, ratios travel. Without names every row is measured, which takes some minutes and 12 GiB
-of disk for a while. Needs root, because it mounts.
+of disk for a while. Needs root, because it mounts; codec and session do not.
 
 Round trips (names, copies, syncs) have client and server on one CPU: on two, waking the other one hides the
 server. Throughput is not pinned. Figures are medians; ours and the reference run in turns.
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG + "\nrows:\n" + "\n".join(_row_help()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("rows", nargs="*", metavar="ROW", help="rows to measure, by name (below); none: all")
+    made.add_argument("rows", nargs="*", metavar="ROW", help="rows or groups to measure, by name (below); none: all")
     made.add_argument("--json", action="store_true", help="print JSON, with every single run and the machine")
     made.add_argument("--peer", action="append", default=[], metavar="NAME=CMD", help="how to start a reference")
     made.add_argument("--server", metavar="CMD", help="measure this server instead of `mfs mount`")
@@ -84,10 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser().error(str(error))
     if not 0 < arguments.scale <= 1 or (arguments.runs is not None and arguments.runs < 1):
         parser().error("--scale is more than 0 and at most 1, --runs at least 1")
-    if os.geteuid() != 0:
+    mounting = any(row.mounts for row in rows)
+    if mounting and os.geteuid() != 0:
         parser().error("mounting needs root: run it as root")
     free = shutil.disk_usage(arguments.directory).free
-    if free < SPACE * arguments.scale:
+    if mounting and free < SPACE * arguments.scale:
         parser().error(f"{arguments.directory}: {free / GIB:.1f} GiB free, {SPACE * arguments.scale / GIB:.1f} needed")
     with tempfile.TemporaryDirectory(prefix="rawfuse-bench-", dir=arguments.directory) as scratch:
         caller = Caller(Path(scratch), compiled=not arguments.python_client)
@@ -107,7 +108,7 @@ def measured(rows: Sequence[Row], settings: Settings) -> Iterator[Result]:
     for group, members in itertools.groupby(rows, key=lambda row: row.group):
         waiting = list(members)
         try:
-            with ground(settings) as place:
+            with ground(settings, mounts=any(row.mounts for row in waiting)) as place:
                 while waiting:
                     progress(f"{waiting[0].name}: {waiting[0].measures}")
                     try:
@@ -123,10 +124,13 @@ def measured(rows: Sequence[Row], settings: Settings) -> Iterator[Result]:
 
 
 def _selected(names: Sequence[str]) -> list[Row]:
-    """In the table's order, whatever the order on the command line: rows of a group share a server."""
-    if unknown := [name for name in names if name not in {row.name for row in ROWS}]:
+    """In the table's order, whatever the order on the command line: rows of a group share a server.
+
+    The name of a group means all its rows.
+    """
+    if unknown := [name for name in names if name not in {word for row in ROWS for word in (row.name, row.group)}]:
         parser().error(f"no row {', '.join(unknown)}; there are {', '.join(row.name for row in ROWS)}")
-    return [row for row in ROWS if not names or row.name in names]
+    return [row for row in ROWS if not names or row.name in names or row.group in names]
 
 
 def _row_help() -> Iterator[str]:

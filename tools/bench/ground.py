@@ -47,7 +47,7 @@ class Settings:
 class Ground:
     """One server of ours, started for a group of rows, and what it is compared with, started when first asked for."""
 
-    def __init__(self, settings: Settings, stack: ExitStack) -> None:
+    def __init__(self, settings: Settings, stack: ExitStack, *, mounts: bool = True) -> None:
         self.settings = settings
         self.caller = settings.caller
         self._stack = stack
@@ -56,7 +56,14 @@ class Ground:
         self._xfs: Path | None = None
         self.disk = settings.scratch / "disk"
         self.disk.mkdir(exist_ok=True)
-        self.ours = stack.enter_context(Server(settings.ours, settings.scratch / "ours"))
+        self._ours = stack.enter_context(Server(settings.ours, settings.scratch / "ours")) if mounts else None
+
+    @property
+    def ours(self) -> Server:
+        """Raises Unavailable for rows that said they mount nothing."""
+        if self._ours is None:
+            raise Unavailable("no server was started for this row")
+        return self._ours
 
     def bare(self) -> Server:
         return self._other(BARE)
@@ -103,10 +110,10 @@ class Ground:
 
 
 @contextmanager
-def ground(settings: Settings) -> Iterator[Ground]:
+def ground(settings: Settings, *, mounts: bool = True) -> Iterator[Ground]:
     """Stops what it started. Raises Unavailable when our server does not start."""
     with ExitStack() as stack:
-        yield Ground(settings, stack)
+        yield Ground(settings, stack, mounts=mounts)
 
 
 def progress(text: str) -> None:

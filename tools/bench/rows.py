@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import copies, roundtrips, streams, syncs
+from . import codec, copies, roundtrips, streams, syncs
 from .ground import Ground, Samples
 from .machine import GIB, MIB
 
@@ -32,7 +32,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`group`: rows of a group follow one another on one server of ours, started anew for each group."""
+    """`group`: rows of a group follow one another on one server of ours, started anew for each group.
+
+    `mounts`: it needs that server, and so root and room on the disk.
+    """
 
     name: str
     group: str
@@ -41,6 +44,7 @@ class Row:
     reference: str
     measure: Callable[[Ground], Samples]
     bar: Bar | None = None
+    mounts: bool = True
 
 
 ROWS = (
@@ -115,6 +119,26 @@ ROWS = (
         "",
         streams.peak_memory,
         Bar(200, of_ratio=False),
+    ),
+    Row(
+        "codec",
+        "codec",
+        "LOOKUP, GETATTR, WRITE, entry and attr to bytes and back, the worst",
+        "us",
+        "Construct",
+        codec.beside_construct,
+        Bar(0.1),
+        mounts=False,
+    ),
+    Row("codec-hand", "codec", "the same", "us", "struct by hand", codec.beside_struct, Bar(3), mounts=False),
+    Row(
+        "session",
+        "session",
+        "requests read and answered by the session, no device",
+        "messages/s",
+        "struct by hand",
+        codec.session,
+        mounts=False,
     ),
 )
 
