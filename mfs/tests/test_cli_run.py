@@ -122,14 +122,21 @@ def test_a_signal_reaches_the_command(place: Place) -> None:
 
 
 def test_it_waits_for_what_the_command_left_behind(place: Place) -> None:
-    ran = shell(place, '(sleep 0.7; echo late > "$MFS/late") > /dev/null 2>&1 < "$MFS" & exit 3')
-    assert ran.returncode == 3
-    assert re.fullmatch(r"mfs run: waiting for process \d+ \(sh\) has open .*/mnt(; .*)?\n", ran.stderr)
+    release = place.path / "release"
+    late = f'(until [ -e {release} ]; do sleep 0.05; done; echo late > "$MFS/late") > /dev/null 2>&1 &'
+    script = f'exec 3< "$MFS"; {late} exit 3'
+    with place.start("run", "--", "sh", "-c", script) as running:
+        assert running.stderr is not None
+        waiting = running.stderr.readline()
+        release.touch()
+        running.communicate(timeout=30)
+    assert running.returncode == 3
+    assert re.fullmatch(r"mfs run: waiting for process \d+ \(sh\) has open .*/mnt(; .*)?\n", waiting)
     assert shell(place, 'cat "$MFS/late"').stdout == "late\n"
 
 
 def test_a_signal_ends_the_waiting(place: Place) -> None:
-    script = 'sleep 100 > /dev/null 2>&1 < "$MFS" & echo $!; echo content > "$MFS/file"'
+    script = 'exec 3< "$MFS"; sleep 100 > /dev/null 2>&1 & echo $!; echo content > "$MFS/file"'
     with place.start("run", "--", "sh", "-c", script) as running:
         assert running.stdout is not None and running.stderr is not None
         sleeping = int(running.stdout.readline())
