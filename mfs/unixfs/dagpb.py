@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PBLink",
     "PBNode",
+    "TSIZE_RANGE",
     "decode_link",
     "decode_node",
     "encode_frame",
@@ -37,6 +38,9 @@ _DATA_TAG = 0x0A
 _HASH_TAG = 0x0A
 _NAME_TAG = 0x12
 _TSIZE_TAG = 0x18
+
+TSIZE_RANGE = 1 << 64
+"""Cumulative sizes are unsigned 64-bit sums that wrap, as boxo's are: a few sparse files of 8 EiB reach it."""
 
 
 class PBLink(NamedTuple):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfs.unixfs.cid import CID, DAG_PB, codec_of
-from mfs.unixfs.dagpb import PBLink, decode_link, encode_frame, join_node, peek_frame, split_node
+from mfs.unixfs.dagpb import TSIZE_RANGE, PBLink, decode_link, encode_frame, join_node, peek_frame, split_node
 from mfs.unixfs.data import DataType, Mtime, UnixFSData, decode_data, encode_data
 from mfs.unixfs.errors import MalformedBlock, WrongKind
 from mfs.unixfs.hamt import HAMTEditor, hamt_entries, hamt_lookup
@@ -241,7 +241,7 @@ def _put_block(
     cid = profile.node_cid(block)
     put(cid, block)
     yield
-    return cid, len(block) + below, stats
+    return cid, (len(block) + below) % TSIZE_RANGE, stats
 
 
 def _cid_length(frame: bytes) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from mfs.unixfs.dagpb import PBLink, decode_link, encode_frame, join_node, peek_frame
+from mfs.unixfs.dagpb import TSIZE_RANGE, PBLink, decode_link, encode_frame, join_node, peek_frame
 from mfs.unixfs.data import DataType, Mtime, UnixFSData, encode_data
 from mfs.unixfs.errors import DirectoryTooDeep, MalformedBlock, WrongKind
 from mfs.unixfs.murmur3 import murmur3_x64_64
@@ -272,4 +272,4 @@ class HAMTEditor:
         cid = self._profile.node_cid(block)
         put(cid, block)
         yield
-        return cid, tsize + len(block)
+        return cid, (tsize + len(block)) % TSIZE_RANGE
