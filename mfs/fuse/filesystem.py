@@ -38,6 +38,7 @@ OWN_SEGMENT = 1 << 20
 """A file that is written beyond this offset gets a segment of its own."""
 _APPENDERS = 32
 _MAX_READ = 2 << 20
+"""Bytes of a reply to READ, READDIR and READDIRPLUS; what was agreed on at INIT keeps the kernel at half of it."""
 _SECOND = 1_000_000_000
 _SIGNED = 1 << 63
 
@@ -247,12 +248,12 @@ class MFS(Filesystem):
         tree = self._tree
         content = tree.file(request.nodeid).content
         offset, size = arg.offset, arg.size
+        if size > _MAX_READ:
+            raise OSError(errno.EINVAL, f"a read of {size} bytes")
         pieces = content.read(offset, size)
         if not pieces:
             return b""
         length = total_length(pieces)
-        if length > _MAX_READ:
-            return self._read_cold(pieces, length)
         out = self._buffer[:length]
         try:
             self._segments.read_nowait(pieces, 0, out)
@@ -371,7 +372,7 @@ class MFS(Filesystem):
     def readdir(self, request: wire.ReadDir) -> Reply:
         arg = request.arg
         directory, listing = self._listing(request.nodeid, arg.fh)
-        buffer = DirentBuffer(arg.size)
+        buffer = DirentBuffer(min(arg.size, _MAX_READ))
         offset = arg.offset
         for place, (name, ino) in enumerate(self._dots(directory), 1):
             if offset < place and not buffer.add(name, ino, place, stat.S_IFDIR >> 12):
@@ -385,7 +386,7 @@ class MFS(Filesystem):
     def readdirplus(self, request: wire.ReadDirPlus) -> Reply:
         arg, tree = request.arg, self._tree
         directory, listing = self._listing(request.nodeid, arg.fh)
-        buffer = DirentPlusBuffer(arg.size)
+        buffer = DirentPlusBuffer(min(arg.size, _MAX_READ))
         offset = arg.offset
         for place, (name, ino) in enumerate(self._dots(directory), 1):
             if offset < place and not buffer.add(name, ino, place, stat.S_IFDIR >> 12, ABSENT):

@@ -29,12 +29,29 @@ from mfs.tree.record import (
 )
 
 NAME_MAX = 255
+TARGET_MAX = 4095
+"""Bytes of a symbolic link's target, as many as the kernel takes in a reply."""
 LOADED_WHOLE = 4096
 """A directory of at most so many entries is loaded whole when a name is first asked for."""
 KEPT_NODES = 50_000
 """After a commit, clean nodes beyond this number leave memory."""
 KEPT_NAMES = 16_384
 """After a commit, a directory keeps at most so many names in memory."""
+
+_TYPES = frozenset(
+    (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
+)
+
+
+def _may_be_named(name: bytes) -> None:
+    """ENAMETOOLONG; EINVAL for what no kernel would ask for."""
+    if len(name) > NAME_MAX:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    if b"/" in name or name in _NO_NAMES:
+        raise OSError(errno.EINVAL, f"{name!r} cannot be the name of an entry")
+
+
+_NO_NAMES = (b"", b".", b"..")
 
 
 class Tree:
@@ -159,9 +176,12 @@ class Tree:
         """A new node of the type that `mode` names, entered as `name`.
 
         The group is the parent's where that has its set-group-ID bit, which a new directory inherits too.
-        ENAMETOOLONG, EEXIST, ENOENT where the parent is gone.
+        ENAMETOOLONG, EEXIST, ENOENT where the parent is gone, EINVAL for what is no name or no type.
         """
-        if len(name) > NAME_MAX:
+        _may_be_named(name)
+        if mode & 0o170000 not in _TYPES or mode >> 16:
+            raise OSError(errno.EINVAL, f"mode {mode:#o} is of no type")
+        if len(target) > TARGET_MAX:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         if not parent.nlink:
             raise OSError(errno.ENOENT, "the directory was removed")
@@ -194,11 +214,10 @@ class Tree:
         return node
 
     def link(self, node: Node, parent: Directory, name: bytes) -> None:
-        """One more name for `node`.  EPERM for a directory, ENOENT where it was unlinked, EEXIST, ENAMETOOLONG."""
+        """One more name for `node`.  EPERM for a directory, ENOENT where it was unlinked, EEXIST; errors of names."""
         if isinstance(node, Directory):
             raise OSError(errno.EPERM, "a directory has one name")
-        if len(name) > NAME_MAX:
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        _may_be_named(name)
         if not node.nlink or not parent.nlink:
             raise OSError(errno.ENOENT, "it was removed")
         if self.entry(parent, name) is not None:
@@ -243,13 +262,13 @@ class Tree:
     def rename(self, parent: Directory, name: bytes, into: Directory, newname: bytes, *, replace: bool = True) -> None:
         """Give the node at `name` the name `newname`; what had it is removed, in the same step.
 
-        ENOENT, EEXIST unless `replace`, EISDIR, ENOTDIR, ENOTEMPTY, ENAMETOOLONG.
+        ENOENT, EEXIST unless `replace`, EISDIR, ENOTDIR, ENOTEMPTY, ENAMETOOLONG, EINVAL for a directory into itself.
         """
-        if len(newname) > NAME_MAX:
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        _may_be_named(newname)
         node = self.child(parent, name)
         if node is None or not into.nlink:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        self._stays_a_tree(node, parent, into)
         replaced = self.child(into, newname)
         if replaced is not None:
             if not replace:
@@ -275,12 +294,14 @@ class Tree:
             self.touched(directory)
 
     def exchange(self, parent: Directory, name: bytes, other: Directory, othername: bytes) -> None:
-        """Let two names change what they refer to.  ENOENT."""
+        """Let two names change what they refer to.  ENOENT, EINVAL for a directory into itself."""
         node, swapped = self.child(parent, name), self.child(other, othername)
         if node is None or swapped is None:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         if node is swapped:
             return
+        self._stays_a_tree(node, parent, other)
+        self._stays_a_tree(swapped, other, parent)
         now = self.clock()
         self._leave(parent, name)
         self._leave(other, othername)
@@ -308,6 +329,17 @@ class Tree:
         node = self.nodes.get(ino)
         if node is not None and not node.nlink:
             self._gone(node)
+
+    def _stays_a_tree(self, node: Node, parent: Directory, into: Directory) -> None:
+        """EINVAL where a directory would come to lie below itself.  The kernel sees to that, but it is not trusted."""
+        if parent is into or not isinstance(node, Directory):
+            return
+        above: Node = into
+        while above is not node:
+            if not above.references or above.ino == ROOT_INO:
+                return
+            above = self.node(above.references[0][0])
+        raise OSError(errno.EINVAL, "a directory cannot move into itself")
 
     def _may_replace(self, node: Node, replaced: Node) -> None:
         if isinstance(replaced, Directory):
