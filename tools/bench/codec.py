@@ -34,9 +34,9 @@ from rawfuse.wire import (
 from .ground import Ground, Samples
 from .machine import on_one_cpu
 
-CALLS = 4_000  # in a run, of the quick ways; Construct gets a tenth
-RUNS = 15
-MESSAGES = 50_000
+CALLS = 1_000  # in a run, of the quick ways; Construct gets a tenth
+RUNS = 61  # short and many, in turns: whatever else the machine does meets both alike
+MESSAGES = 20_000
 MINOR = 45
 NAME = b"some-name.txt"
 DATA = bytes(4096)
