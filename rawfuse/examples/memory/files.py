@@ -66,8 +66,9 @@ class Files(Names):
     def tmpfile(self, request: wire.TmpFile) -> Reply:
         """A file without a name; LINK may give it one, else it goes when it is closed."""
         uid, gid = self.owner(request, self.directory(request.nodeid))
-        node = self.nodes[self.last_ino + 1] = File(self.next_ino(), request.arg.mode, uid, gid, self.memory)
+        node = File(self.next_ino(), request.arg.mode, uid, gid, self.memory)
         node.nlink = 0
+        self.nodes[node.ino] = node
         return self.referred(node) + self._handle()
 
     def open(self, request: wire.Open) -> Reply:
