@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from rawfuse.explain.page import Entry, Page, sections
 from rawfuse.explain.structs import field_entries, size_of
+from rawfuse.filesystem import Filesystem
 from rawfuse.wire.meanings import MEANINGS
 from rawfuse.wire.opcodes import Array, Fixed, Notice, Operation
 from rawfuse.wire.prose import HEADER, body_lines, enosys_text, nodeid_text, reply_text, since_text, source_text
@@ -43,6 +44,12 @@ def _errors(operation: Operation) -> Iterator[Entry]:
         yield Entry("ENOSYS", f"{enosys}.", facts)
 
 
+def _in_python(operation: Operation) -> str:
+    method = operation.label.lower()
+    handler = f"; rawfuse.Filesystem.{method}" if hasattr(Filesystem, method) else "; the library deals with it"
+    return f"rawfuse.wire.{operation.request}{handler}"
+
+
 def operation_page(operation: Operation) -> Page:
     """The page of one opcode."""
     meaning = MEANINGS[operation.opcode]
@@ -61,6 +68,7 @@ def operation_page(operation: Operation) -> Page:
             *_struct_fields(iter(operation.reply.structs), "MEMBERS OF"),
             ("ERRORS", _errors(operation)),
             ("NOTES", [Entry("", note) for note in meaning.notes]),
+            ("IN PYTHON", _in_python(operation)),
             ("SINCE", since_text(operation.since)),
             ("SOURCE", source_text(meaning)),
         ),
@@ -84,6 +92,7 @@ def notice_page(notice: Notice) -> Page:
             ("MESSAGE", (Entry(name, f"{text}.", {"name": name}) for name, text in body_lines(notice, size_of))),
             *_struct_fields(_body_structs(notice), "MEMBERS OF"),
             ("ERRORS", _notice_errors(notice)),
+            ("IN PYTHON", f"rawfuse.wire.{notice.message}"),
             ("SINCE", since_text(notice.since)),
             ("SOURCE", f"Shape: {HEADER}. Errors: measured on Linux 6.18."),
         ),

@@ -19,8 +19,8 @@ from rawfuse.wire.enums import CONSTANTS, IOCTLS, NUMBER_DOCS
 from rawfuse.wire.errnos import ERRNOS
 from rawfuse.wire.flags import FLAG_MEMBERS, InitFlags
 from rawfuse.wire.meanings import MEANINGS
-from rawfuse.wire.opcodes import BY_OPCODE, NOTIFICATIONS
-from rawfuse.wire.prose import HEADER, since_text
+from rawfuse.wire.opcodes import BY_OPCODE, NOTIFICATIONS, OPERATIONS
+from rawfuse.wire.prose import HEADER, enosys_text, since_text
 from rawfuse.wire.replies import MAX_ERRNO
 from rawfuse.wire.since import INTRODUCED, SINCE
 from rawfuse.wire.versions import SIZES
@@ -150,6 +150,9 @@ def constant_page(name: str) -> Page:
 
 
 def _in_replies(number: int) -> Iterator[Entry]:
+    for operation in OPERATIONS if number == errno.ENOSYS else ():
+        if text := enosys_text(operation):
+            yield Entry(operation.name, f"{text}.", {"opcode": operation.opcode})
     for opcode, meaning in MEANINGS.items():
         for name, text in meaning.errors:
             if getattr(errno, name) == number:

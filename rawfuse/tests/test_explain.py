@@ -140,19 +140,23 @@ def test_an_unknown_name_is_told_what_is_near(asked: str, near: str) -> None:
 
 def test_a_page_says_what_the_codec_goes_by() -> None:
     text = find("FUSE_MKNOD").item.page().text()
-    for part in (
-        "fuse_mknod_in (16 bytes; 8 before 7.12)",
-        "fuse_entry_out (128 bytes; 120 before 7.9)",
-        "u32  umask",
-        "7.1\n",
-    ):
-        assert part in text
+    assert "fuse_mknod_in (16 bytes; 8 before 7.12)" in text
+    assert "fuse_entry_out (128 bytes; 120 before 7.9)" in text
+    assert "u32  umask" in text
+    assert "rawfuse.wire.MkNod; rawfuse.Filesystem.mknod" in text
+    assert "7.1\n" in text
 
 
 def test_enosys_is_told_as_the_record_has_it() -> None:
     page = find("LINK").item.page().as_json()
     assert page["sections"]["errors"][-1]["becomes"] == "EPERM"
     assert page["sections"]["errors"][-1]["remembered"] is True
+
+
+def test_the_page_of_enosys_has_what_every_opcode_makes_of_it() -> None:
+    entries = find("ENOSYS").item.page().as_json()["sections"]["in_replies_to"]
+    answered = [operation.name for operation in OPERATIONS if operation.reply.kind != "none"]
+    assert [entry["term"] for entry in entries] == answered
 
 
 def test_the_command_prints_a_page(capsys: pytest.CaptureFixture[str]) -> None:

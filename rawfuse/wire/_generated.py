@@ -5478,7 +5478,7 @@ class Release(Request):
     nodeid: the inode.
     reply: The header alone.
     EIO: ignored, as any other errno is.
-    ENOSYS: not remembered: passed on to the caller.
+    ENOSYS: not remembered; each time: ignored.
 
     Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
     """
@@ -5880,7 +5880,7 @@ class ReleaseDir(Request):
     nodeid: the inode.
     reply: The header alone.
     EIO: ignored, as any other errno is.
-    ENOSYS: not remembered: passed on to the caller.
+    ENOSYS: not remembered; each time: ignored.
 
     Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
     """

@@ -153,6 +153,7 @@ def _op(
 
 _NAME = Name("name")
 _SUCCESS = Enosys(True, "success")
+_IGNORED = Enosys(False, "ignored")
 _EOPNOTSUPP = Enosys(True, "EOPNOTSUPP")
 _CREATED = _fixed("fuse_entry_out", "fuse_open_out")
 _XATTR = Reply("xattr", ("fuse_getxattr_out",), "size")
@@ -191,7 +192,7 @@ OPERATIONS: tuple[Operation, ...] = (
         doc="Write data; the reply's size 0 or more than asked costs the caller EIO, less is a short write."),
     _op(17, "FUSE_STATFS", "StatFs", "inode", (), _fixed("fuse_statfs_out"), None,
         doc="Blocks, inodes and the longest name of the file system."),
-    _op(18, "FUSE_RELEASE", "Release", "inode", (Fixed("fuse_release_in"),), EMPTY, 1,
+    _op(18, "FUSE_RELEASE", "Release", "inode", (Fixed("fuse_release_in"),), EMPTY, 1, _IGNORED,
         doc="The last reference to an open file is gone; errors reach nobody."),
     _op(20, "FUSE_FSYNC", "FSync", "inode", (Fixed("fuse_fsync_in"),), EMPTY, 1, _SUCCESS,
         doc="Make a file durable; with FSYNC_FDATASYNC its data alone."),
@@ -211,7 +212,7 @@ OPERATIONS: tuple[Operation, ...] = (
         Enosys(True, "success: fh 0, KEEP_CACHE and CACHE_DIR, no RELEASEDIR"), doc="Open a directory."),
     _op(28, "FUSE_READDIR", "ReadDir", "inode", (Fixed("fuse_read_in"),), Reply("dirents", ("fuse_dirent",), "size"), 1,
         doc="Read entries after the cookie arg.offset (0 is the beginning); an empty reply is the end."),
-    _op(29, "FUSE_RELEASEDIR", "ReleaseDir", "inode", (Fixed("fuse_release_in"),), EMPTY, 1,
+    _op(29, "FUSE_RELEASEDIR", "ReleaseDir", "inode", (Fixed("fuse_release_in"),), EMPTY, 1, _IGNORED,
         doc="The last reference to an open directory is gone."),
     _op(30, "FUSE_FSYNCDIR", "FSyncDir", "inode", (Fixed("fuse_fsync_in"),), EMPTY, 2, _SUCCESS,
         doc="Make the names in a directory durable."),
