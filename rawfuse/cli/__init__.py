@@ -17,6 +17,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("list", "rawfuse.cli.list", "list FUSE connections, their mount points, servers and waiting requests"),
     ("abort", "rawfuse.cli.abort", "end a connection whose server hangs"),
     ("explain", "rawfuse.cli.explain", "say what the messages, structs, flags and numbers of the protocol mean"),
+    ("fuzz", "rawfuse_tools.fuzz.command", "send malformed messages to both roles of the protocol"),
     ("bench", "rawfuse_tools.bench.command", "measure this machine's FUSE and the project's servers on it"),
 )
 

@@ -140,6 +140,8 @@ def _messages(life: Life, random: Random, corpus: Corpus, answers: Answers) -> I
             good = False
         else:
             asked, bodies = random.choice(answers.asked)
+            if (BY_OPCODE[asked.opcode].since or 0) > session.minor:
+                continue
             request = copy.copy(asked)
             kernel.ask(request)
             body = random.choice(bodies)
