@@ -144,12 +144,13 @@ class KernelSession:
         """The message for `request`, whose `unique` is set here (but for INTERRUPT, see there)."""
         if self.agreed is None and not isinstance(request, Init):
             raise LocalProtocolError(f"{type(request).__name__} before the answer to INIT")
-        self._unique += 2
-        request.unique = self._unique
+        request.unique = self._unique + 2
+        message = self._encode(request)  # which may refuse it: then nothing was sent
+        self._unique = request.unique
         if answered(request.opcode):
             self.pending[request.unique] = request
         self.known.sent(request)
-        return self._encode(request)
+        return message
 
     def settled(self, request: Request) -> Answered | None:
         """What the caller of `request` gets without the server being asked; None where it is asked."""
