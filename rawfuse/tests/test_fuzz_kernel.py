@@ -16,6 +16,7 @@ from rawfuse.tests.hostility import Step, any_request, hostile_notifications, st
 from rawfuse.tests.wire_samples import structs
 from rawfuse.wire.opcodes import BY_OPCODE
 from rawfuse.wire.replies import answered, reply_sizes
+from rawfuse.wire.versions import NOT_SENT_BELOW
 
 _out: Final = Struct("=IiQ")
 _LONGEST: Final = 600
@@ -47,7 +48,7 @@ def test_a_reply_is_taken_or_refused_and_its_request_is_not_lost(
     exchange: tuple[w.Request, bytes], changes: list[Step], mend: bool, minor: int
 ) -> None:
     request, body = exchange
-    session = connected(minor)
+    session = connected(max(minor, NOT_SENT_BELOW.get(BY_OPCODE[request.opcode].name, 0)))
     session.request(request)
     unique = request.unique
     message = tampered(_out.pack(16 + len(body), 0, unique) + body, changes, mend)
