@@ -110,7 +110,7 @@ class Server:
                 task_status.started(self)
                 try:
                     await self._loop()
-                except ChannelClosed as end:
+                except (ChannelClosed, trio.ClosedResourceError) as end:
                     _log.debug("serving ends: %s", end)
                 nursery.cancel_scope.cancel()
         finally:
@@ -308,6 +308,9 @@ class Server:
         # the request, so there is nothing left to answer.
         if error.errno != errno.ENOENT:
             _log.error("the reply to %r was refused: %s", about, error)
+        if error.errno == errno.EMSGSIZE and isinstance(about, Request):
+            # Longer than a socket takes, which a device never says: its peer has not seen it and waits.
+            self._send([self.session.error(about.unique, errno.EIO)], about)
 
     def _forget(self, request: Forget) -> object:
         self._drop(request.nodeid, request.arg.nlookup)

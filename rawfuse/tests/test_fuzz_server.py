@@ -171,3 +171,9 @@ def test_a_malformed_notify_reply_is_never_answered(name: bytes, unique: int) ->
     with pytest.raises(RemoteProtocolError) as refused:
         session.receive(bytearray(made), len(made))
     assert refused.value.unique is None
+
+
+def test_a_reply_that_is_too_long_for_the_socket_becomes_eio() -> None:
+    request = w.Read(unique=100, arg=w.fuse_read_in(size=40 << 20))
+    replies = trio.run(exchanged, Every(bytes(40 << 20)), [w.encode_request(request)])
+    assert _out.pack(16, -errno.EIO, 100) in replies
