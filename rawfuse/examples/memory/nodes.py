@@ -43,7 +43,7 @@ class Node:
 
     def __init__(self, ino: int, mode: int, uid: int, gid: int, rdev: int = 0) -> None:
         self.ino = ino
-        self.mode = mode
+        self.mode = mode & 0xFFFF  # as much as the kernel keeps
         self.uid = uid
         self.gid = gid
         self.rdev = rdev
