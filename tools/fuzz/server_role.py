@@ -17,8 +17,17 @@ import trio
 
 from rawfuse import Filesystem, Server
 from rawfuse.channel.base import ChannelClosed, Parts
+from rawfuse.errors import RemoteProtocolError
 from rawfuse.session.negotiation import KernelTooOld
-from rawfuse.wire import Init, Interrupt, Request, encode_request, fuse_init_in, fuse_interrupt_in
+from rawfuse.wire import (
+    Init,
+    Interrupt,
+    Request,
+    decode_notification,
+    encode_request,
+    fuse_init_in,
+    fuse_interrupt_in,
+)
 from rawfuse.wire.opcodes import BY_OPCODE
 
 from .corpus import Corpus, edge
@@ -170,6 +179,9 @@ class HostileChannel:
             self._wrong(f"a message of {length} bytes was written")
             return
         size, error, unique = _OUT.unpack_from(message)
+        if unique == 0 and error > 0:
+            self._notified(bytes(message))
+            return
         if size != length or not -512 < error <= 0 or (error and length != _OUT.size):
             self._wrong(f"a malformed reply was written: length {length}, said {size}, error {error}")
             return
@@ -181,6 +193,14 @@ class HostileChannel:
             self._life.outcomes[self._label(expected, -error)] += 1
         else:
             self._wrong(f"errno {-error} answers {unique}, {expected} was expected")
+
+    def _notified(self, message: bytes) -> None:
+        try:
+            decode_notification(message)
+        except RemoteProtocolError as error:
+            self._wrong(f"a malformed notification was written: {error}")
+        else:
+            self._life.outcomes["notification sent"] += 1
 
     def _label(self, expected: Expected, number: int) -> str:
         if expected is not self._untold:
