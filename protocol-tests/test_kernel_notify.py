@@ -131,6 +131,12 @@ def test_a_name_dropped_is_looked_up_again_and_not_known_any_more(kernel: Kernel
     assert kernel.write(message) == 0
 
 
+def test_delete_of_another_child_drops_the_name_all_the_same(kernel: Kernel) -> None:
+    for _ in range(2):
+        assert kernel.write(encode_notification(delete(1, 3, b"f"))) == errno.ENOENT
+    assert kernel.write(encode_notification(delete(1, 2, b"f"))) == errno.ENOENT
+
+
 @pytest.mark.parametrize("opcode", [c.FUSE_FORGET, c.FUSE_BATCH_FORGET])
 def test_a_forget_takes_no_reply(kernel: Kernel, opcode: int) -> None:
     if isinstance(kernel, Fake):

@@ -64,6 +64,11 @@ class Notifier:
         self._retrieving: dict[int, tuple[trio.Event, list[tuple[int, bytes]]]] = {}
         self._nursery: trio.Nursery | None = None
 
+    @property
+    def retrieving(self) -> int:
+        """How many `retrieve` wait for their bytes."""
+        return len(self._retrieving)
+
     def attach(self, nursery: trio.Nursery) -> None:
         """The nursery in which `soon` starts its tasks; the server's own."""
         self._nursery = nursery
@@ -114,7 +119,15 @@ class Notifier:
             await event.wait()
         finally:
             del self._retrieving[unique]
+        if not answer:
+            raise ChannelClosed("the connection ended before the bytes came")
         return answer[0][1]
+
+    def end(self) -> None:
+        """Serving is over: nothing will come for those who wait in `retrieve`."""
+        self._nursery = None
+        for event, _ in self._retrieving.values():
+            event.set()
 
     def retrieved(self, reply: NotifyReply) -> None:
         """Takes the NOTIFY_REPLY that answers `retrieve`."""
@@ -164,4 +177,6 @@ class Notifier:
     async def _send(self, message: Notification) -> None:
         parts = [encode_notification(message, self._negotiated().minor)]
         # Abandoned on cancellation: the write ends when the kernel has its answers, or the connection is over.
-        await trio.to_thread.run_sync(self._channel.send, parts, limiter=self._one, abandon_on_cancel=True)
+        beside = getattr(self._channel, "beside", None)
+        outlet = self._channel if beside is None else beside()
+        await trio.to_thread.run_sync(outlet.send, parts, limiter=self._one, abandon_on_cancel=True)

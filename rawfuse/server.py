@@ -116,6 +116,7 @@ class Server:
         finally:
             self._nursery = None
             self.ended.set()
+            self.notify.end()
             self.channel.close()
             if self.session.negotiated is not None:
                 self.filesystem.destroy()

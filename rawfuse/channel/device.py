@@ -24,7 +24,30 @@ class DeviceChannel(MessageFd):
     dead until somebody unmounts it.
     """
 
-    __slots__ = ()
+    __slots__ = ("_beside",)
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self._beside: DeviceChannel | None = None
+
+    def beside(self) -> DeviceChannel:
+        """A clone for what the kernel may hold back: notifications. It is closed with this channel.
+
+        A write that is held keeps its own descriptor open. Were that the one that requests are read from, closing it
+        would not fail the requests that the write waits for, and nothing would ever end (measured on Linux 6.18).
+        Where no device can be opened here it is this channel itself.
+        """
+        if self._beside is None:
+            try:
+                self._beside = self.clone()
+            except OSError:
+                return self
+        return self._beside
+
+    def close(self) -> None:
+        super().close()
+        if self._beside is not None:
+            self._beside.close()
 
     def clone(self) -> DeviceChannel:
         """Another descriptor of the same connection (since 7.23), for a reader of its own.

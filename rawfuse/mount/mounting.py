@@ -113,11 +113,16 @@ class DetachedMount:
     `close()` ends it: nothing is left behind, whatever happens to this process.
     """
 
-    __slots__ = ("fd", "root_fd")
+    __slots__ = ("connection", "fd", "root_fd")
 
     def __init__(self, fd: int, root_fd: int) -> None:
         self.fd: Final = fd
         self.root_fd = root_fd
+        self.connection: Final = connection_of(fd)
+
+    def abort(self) -> bool:
+        """Fails every request, now and later; False where fusectl is not mounted or not ours."""
+        return self.connection is not None and abort_connection(self.connection)
 
     def close(self) -> None:
         """Closes the root; the server reads ENODEV next, unless somebody still has a file of it open."""

@@ -71,7 +71,8 @@ def _name(parent: int, name: bytes, child: int | None, known: Known) -> int:
     if kind != stat.S_IFDIR:
         return errno.ENOTDIR
     found = known.child(parent, name)
-    if found is None or (child and found != child):
+    if found is None:
         return errno.ENOENT
+    # The name is dropped first, and the child looked at then.
     known.drop_name(parent, name)
-    return 0
+    return errno.ENOENT if child and found != child else 0
