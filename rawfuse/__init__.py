@@ -16,8 +16,8 @@ from rawfuse.mount import Mounted, MountError, mount
 if TYPE_CHECKING:
     from rawfuse.channel import Channel, ChannelClosed, DeviceChannel, SeqpacketChannel
     from rawfuse.filesystem import Answer, Filesystem, Reply
+    from rawfuse.serve import serving
     from rawfuse.server import Server
-    from rawfuse.serving import serving
     from rawfuse.session import DEFAULT_WANTS, KernelTooOld, Negotiated
 
 __all__ = [
@@ -47,7 +47,7 @@ if not TYPE_CHECKING:
         "rawfuse.channel": ("Channel", "ChannelClosed", "DeviceChannel", "SeqpacketChannel"),
         "rawfuse.filesystem": ("Answer", "Filesystem", "Reply"),
         "rawfuse.server": ("Server",),
-        "rawfuse.serving": ("serving",),
+        "rawfuse.serve": ("serving",),
         "rawfuse.session": ("DEFAULT_WANTS", "KernelTooOld", "Negotiated"),
     }
 

@@ -33,8 +33,8 @@ import trio
 
 from rawfuse.filesystem import Filesystem
 from rawfuse.mount import DeviceError, HelperError, MountPermissionError
+from rawfuse.serve import serving
 from rawfuse.server import Server
-from rawfuse.serving import serving
 
 __all__ = ["FuseMount", "fuse_mount", "mounted"]
 

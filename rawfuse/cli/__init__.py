@@ -14,7 +14,7 @@ __all__ = ["COMMANDS", "main"]
 # Name, module with main(argv) -> exit status, and what it is for.
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("mount", "rawfuse.cli.mount", "mount a file system that is written in Python, and serve it"),
-    ("list", "rawfuse.cli.list", "list FUSE connections, their mount points, servers and waiting requests"),
+    ("list", "rawfuse.cli.listing", "list FUSE connections, their mount points, servers and waiting requests"),
     ("abort", "rawfuse.cli.abort", "end a connection whose server hangs"),
     ("explain", "rawfuse.cli.explain", "say what the messages, structs, flags and numbers of the protocol mean"),
     ("fuzz", "rawfuse_tools.fuzz.command", "send malformed messages to both roles of the protocol"),
