@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from rawfuse.cli import COMMANDS
 
 TOP = Path(__file__).resolve().parent.parent
 IMPORT_NAMES = {"rawfuse": "rawfuse", "mfs": "mfs", "tools": "rawfuse_tools"}
@@ -114,6 +117,17 @@ def test_an_installed_command_says_its_version(installed: Path, tmp_path: Path, 
 @pytest.mark.parametrize("name", ["rawfuse", "mfs"])
 def test_an_installed_command_has_help(installed: Path, tmp_path: Path, name: str) -> None:
     assert run(installed / name, "--help", cwd=tmp_path).startswith(f"usage: {name}")
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in COMMANDS])
+def test_an_installed_subcommand_has_help(installed: Path, tmp_path: Path, name: str) -> None:
+    assert run(installed / "rawfuse", name, "--help", cwd=tmp_path).startswith(f"usage: rawfuse {name}")
+
+
+def test_an_installed_fuzz_has_its_corpus(installed: Path, tmp_path: Path) -> None:
+    summary = json.loads(run(installed / "rawfuse", "fuzz", "--messages", "500", "--json", cwd=tmp_path))
+    assert summary["messages"] >= 500
+    assert summary["findings"] == []
 
 
 def test_the_server_does_not_import_construct(installed: Path, tmp_path: Path) -> None:
