@@ -12,6 +12,9 @@ __all__ = ["CHUNK", "Memory", "SparseBytes"]
 CHUNK: Final = 1 << 16
 """Bytes. Small enough that the allocator keeps such pieces and does not go to the kernel for each."""
 
+_SMALL: Final = 4096
+"""Up to this many bytes a copy costs less than a list of one view."""
+
 _ZEROS: Final = memoryview(bytes(CHUNK))
 
 
@@ -51,7 +54,7 @@ class SparseBytes:
         end = min(offset + size, self.size)
         index, start = divmod(offset, CHUNK)
         stop = start + end - offset
-        if stop <= CHUNK:
+        if stop <= CHUNK and size <= _SMALL:
             chunk = self._chunks.get(index, b"")
             return bytes(memoryview(chunk)[start:stop]).ljust(max(0, stop - start), b"\0")
         parts = []
