@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rawfuse.mount.bind import bind_mount
 from rawfuse.mount.connections import Connection, fuse_connections, mount_fusectl
-from rawfuse.mount.device import DEFAULT_DEVICE, open_device
+from rawfuse.mount.device import DEFAULT_DEVICE, open_device, set_sync_init
 from rawfuse.mount.errors import (
     DeadMountError,
     DeviceError,
@@ -48,6 +48,7 @@ __all__ = [
     "mount_fusectl",
     "open_device",
     "parse_mountinfo",
+    "set_sync_init",
     "umount",
     "unshare_mount_namespace",
     "unshare_user_mount_namespace",

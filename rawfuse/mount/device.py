@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
 
 from rawfuse.mount.errors import DeviceError
 
-__all__ = ["DEFAULT_DEVICE", "connection_of", "connection_over", "open_device"]
+__all__ = ["DEFAULT_DEVICE", "connection_of", "connection_over", "open_device", "set_sync_init"]
 
 DEFAULT_DEVICE = "/dev/fuse"
 
@@ -40,6 +41,22 @@ def open_device(path: str | os.PathLike[str] | None = None) -> int:
         os.close(fd)
         raise DeviceError(errno.EINVAL, "not a FUSE device, whose number is 10:229", name)
     return fd
+
+
+_SYNC_INIT = 0xE503
+
+
+def set_sync_init(fd: int) -> None:
+    """Has mounting `fd` wait until INIT is answered, and fail with ENOTCONN where that fails (Linux 6.18).
+
+    Somebody must serve `fd` meanwhile, in another thread; reading it blocks until it is mounted. Raises DeviceError
+    where the kernel does not know this.
+    """
+    try:
+        fcntl.ioctl(fd, _SYNC_INIT)
+    except OSError as error:
+        number = error.errno or errno.EIO
+        raise DeviceError(number, f"no synchronous INIT: {os.strerror(number)}") from error
 
 
 def connection_of(fd: int) -> int | None:

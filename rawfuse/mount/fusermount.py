@@ -15,7 +15,7 @@ import subprocess
 
 from rawfuse.mount.errors import HelperError
 
-__all__ = ["fusermount_mount", "fusermount_unmount"]
+__all__ = ["Lifeline", "fusermount_mount", "fusermount_unmount", "fusermount_with_lifeline"]
 
 _SECONDS = 30.0
 
@@ -63,6 +63,59 @@ def fusermount_mount(mountpoint: str, options: list[str]) -> int:
     os.set_inheritable(fd, False)
     os.set_blocking(fd, False)
     return fd
+
+
+class Lifeline:
+    """A helper that waits to take its mount away: when this is closed, or when this process ends, however it ends."""
+
+    def __init__(self, sock: socket.socket, helper: subprocess.Popen[bytes]) -> None:
+        self._socket = sock
+        self._helper = helper
+
+    def close(self) -> None:
+        """Lets the helper unmount, lazily, and waits for it. May be called again."""
+        self._socket.close()
+        if self._helper.stderr is not None:
+            self._helper.stderr.close()
+        try:
+            self._helper.wait(_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise HelperError(errno.ETIMEDOUT, f"the helper has not unmounted in {_SECONDS:.0f} s") from error
+
+
+def fusermount_with_lifeline(mountpoint: str, options: list[str]) -> tuple[int, Lifeline]:
+    """As `fusermount_mount`, with the option auto_unmount; the helper lives as long as the mount.
+
+    Raises:
+        HelperError: as there. The helper refuses auto_unmount where it is not allowed.
+    """
+    helper = _helper()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with theirs:
+        environment = {**os.environ, "_FUSE_COMMFD": str(theirs.fileno())}
+        command = [helper, "-o", ",".join([*options, "auto_unmount"]), "--", mountpoint]
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=(theirs.fileno(),),
+                env=environment,
+            )
+        except OSError as error:
+            ours.close()
+            raise HelperError(errno.EIO, f"{helper} could not be run: {error}", mountpoint) from error
+    ours.settimeout(_SECONDS)
+    fd = _receive_fd(ours)
+    if fd is None:
+        ours.close()
+        _, said = process.communicate()
+        words = said.decode("utf-8", "replace").strip() or f"exit status {process.returncode}"
+        raise HelperError(errno.EPERM, f"{helper} refused: {words}", mountpoint)
+    os.set_inheritable(fd, False)
+    os.set_blocking(fd, False)
+    return fd, Lifeline(ours, process)
 
 
 def _receive_fd(sock: socket.socket) -> int | None:

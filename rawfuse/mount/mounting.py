@@ -20,7 +20,7 @@ from rawfuse.mount.errors import (
     MountPointError,
     UnmountError,
 )
-from rawfuse.mount.fusermount import fusermount_mount
+from rawfuse.mount.fusermount import Lifeline, fusermount_mount, fusermount_with_lifeline
 from rawfuse.mount.kernel import attach, create_detached, mount_classic
 from rawfuse.mount.mountinfo import canonical, find_mount
 from rawfuse.mount.options import MountOptions
@@ -44,14 +44,17 @@ class Mounted:
     As a context manager it unmounts on the way out, lazily.
     """
 
-    __slots__ = ("_standing", "connection", "fd", "method", "mountpoint")
+    __slots__ = ("_lifeline", "_standing", "connection", "fd", "method", "mountpoint")
 
-    def __init__(self, fd: int, mountpoint: str, connection: int | None, method: Method) -> None:
+    def __init__(
+        self, fd: int, mountpoint: str, connection: int | None, method: Method, lifeline: Lifeline | None = None
+    ) -> None:
         self.fd: Final = fd
         self.mountpoint: Final = mountpoint
         self.connection: Final = connection
         self.method: Final = method
         self._standing = True
+        self._lifeline = lifeline
 
     def is_standing(self) -> bool:
         """Whether this very mount is still the topmost one at its mount point; asks the file system nothing."""
@@ -75,6 +78,8 @@ class Mounted:
                 if error.errno != errno.EINVAL:
                     raise
         self._standing = False
+        if self._lifeline is not None:
+            self._lifeline.close()
 
     def abort(self) -> bool:
         """Fails every request, now and later; False where fusectl is not mounted or not ours."""
@@ -166,6 +171,7 @@ def mount(
     max_read: int | None = None,
     device: str | os.PathLike[str] | None = None,
     method: Method = "auto",
+    auto_unmount: bool = False,
 ) -> Mounted:
     """Mounts a FUSE file system at `mountpoint`, an existing directory (or file: then the root is a file).
 
@@ -183,6 +189,7 @@ def mount(
         method: "new" (fsopen ... move_mount), "classic" (mount(2)), "fusermount" (the set-uid helper), or "auto": the
             first of them that this kernel and this user allow; not the helper, which has a device of its own, where
             `device` names one.
+        auto_unmount: the helper mounts and waits, to unmount when this process ends, however it ends.
 
     Raises:
         MountPointError, DeadMountError, DeviceError, MountOptionError, MountPermissionError, HelperError, MountError.
@@ -199,6 +206,8 @@ def mount(
     path = canonical(mountpoint)
     rootmode = _root_mode(path)
     path = os.path.realpath(path)
+    if auto_unmount:
+        return _by_helper(path, wanted, auto_unmount=True)
     if method == "fusermount":
         return _by_helper(path, wanted)
     try:
@@ -245,7 +254,10 @@ def _mount_fd(fd: int, path: str, rootmode: int, options: MountOptions, method: 
     return "classic"
 
 
-def _by_helper(path: str, options: MountOptions) -> Mounted:
+def _by_helper(path: str, options: MountOptions, *, auto_unmount: bool = False) -> Mounted:
+    if auto_unmount:
+        fd, lifeline = fusermount_with_lifeline(path, list(options.names))
+        return Mounted(fd, path, _connection(fd, path), "fusermount", lifeline)
     fd = fusermount_mount(path, list(options.names))
     return Mounted(fd, path, _connection(fd, path), "fusermount")
 
@@ -268,8 +280,12 @@ def mount_detached(
     default_permissions: bool = False,
     max_read: int | None = None,
     device: str | os.PathLike[str] | None = None,
+    fd: int | None = None,
 ) -> DetachedMount:
-    """As `mount`, but hung nowhere (Linux 5.2): for tests and tools, which reach it through `root_fd` alone."""
+    """As `mount`, but hung nowhere (Linux 5.2): for tests and tools, which reach it through `root_fd` alone.
+
+    `fd` is an open device to mount, where it was made ready before (`set_sync_init`); it stays the caller's on error.
+    """
     wanted = MountOptions.of(
         fsname=fsname,
         subtype=subtype,
@@ -279,6 +295,8 @@ def mount_detached(
         default_permissions=default_permissions,
         max_read=max_read,
     )
+    if fd is not None:
+        return DetachedMount(fd, create_detached(fd, stat.S_IFDIR, wanted))
     fd = open_device(device)
     try:
         return DetachedMount(fd, create_detached(fd, stat.S_IFDIR, wanted))

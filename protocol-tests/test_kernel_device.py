@@ -1,0 +1,397 @@
+"""The device itself: before a mount, idle, aborted, unmounted; cloned, passed on, with backing files."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trio
+from calls import BY_OPCODE, outcome
+from two_kernels import FLAGS, Real, connected, init_answer, ok, using
+
+from rawfuse import DeviceChannel, Server
+from rawfuse import wire as w
+from rawfuse.channel import ChannelClosed, channel_of_fd, passed_fd, receive_channel, send_fd, seqpacket_pair
+from rawfuse.mount import (
+    DeviceError,
+    MountError,
+    abort_connection,
+    find_mount,
+    mount,
+    mount_detached,
+    open_device,
+    set_sync_init,
+)
+from rawfuse.mount.device import connection_of
+from rawfuse.tests.memoryfs import MemoryFs
+from rawfuse.wire import constants as c
+from rawfuse.wire.flags import InitFlags
+
+pytestmark = pytest.mark.kernel("root")
+BUFFER = 1 << 21
+
+
+@pytest.fixture
+def device() -> Generator[int, None, None]:
+    fd = open_device()
+    yield fd
+    with suppress(OSError):
+        os.close(fd)
+
+
+@pytest.fixture
+def kernel() -> Generator[Real, None, None]:
+    with connected("real") as one:
+        assert isinstance(one, Real)
+        yield one
+
+
+def number_of(call: object, *arguments: object) -> int | None:
+    try:
+        call(*arguments)  # type: ignore[operator]
+    except OSError as failed:
+        return failed.errno
+    return 0
+
+
+def events(fd: int) -> int:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN | select.POLLOUT)
+    return next(iter(poll.poll(0)), (fd, 0))[1]
+
+
+def test_before_a_mount_nothing_may_be_read_or_written(device: int) -> None:
+    assert number_of(os.read, device, BUFFER) == errno.EPERM
+    assert number_of(os.write, device, bytes(16)) == errno.EPERM
+    assert events(device) == select.POLLERR
+    assert number_of(fcntl.ioctl, device, 0xE5FF) == errno.ENOTTY
+
+
+def test_an_idle_device_takes_replies_and_has_nothing_to_read(kernel: Real) -> None:
+    assert events(kernel.fd) == select.POLLOUT
+    assert number_of(os.read, kernel.fd, BUFFER) == errno.EAGAIN
+    finish = kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
+    assert select.select([kernel.fd], [], [], 5)[0]
+    assert events(kernel.fd) == select.POLLIN | select.POLLOUT
+    assert outcome(finish) == 2
+
+
+@pytest.mark.parametrize("size", [0, 1, 40, 8191])
+def test_a_short_buffer_is_refused_whether_something_is_queued_or_not(size: int) -> None:
+    with mount_detached() as detached:
+        assert number_of(os.read, detached.fd, size) == errno.EINVAL, "INIT is queued"
+        os.close(detached.fd)
+
+
+@pytest.mark.parametrize(("flag", "number"), [(True, errno.ECONNABORTED), (False, errno.ENODEV)])
+def test_reading_after_an_abort_says_what_was_agreed(flag: bool, number: int, tmp_path: Path) -> None:
+    flags = FLAGS | InitFlags.FUSE_ABORT_ERROR if flag else FLAGS
+    with connected("real", init_answer(flags)) as kernel:
+        assert isinstance(kernel, Real)
+        finish = kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
+        kernel.expect(c.FUSE_LOOKUP)
+        connection = connection_of(kernel.fd)
+        assert connection is not None
+        if not abort_connection(connection):  # fusectl is not mounted where it belongs
+            subprocess.run(["mount", "-t", "fusectl", "fusectl", tmp_path], check=True)
+            try:
+                (tmp_path / str(connection) / "abort").write_text("1")
+            finally:
+                subprocess.run(["umount", tmp_path], check=True)
+        assert events(kernel.fd) == select.POLLERR
+        assert number_of(os.read, kernel.fd, BUFFER) == number
+        kernel.threads[0].join(5)
+        with suppress(OSError):
+            assert outcome(finish) == "ECONNABORTED"
+        with pytest.raises(ChannelClosed):
+            DeviceChannel(os.dup(kernel.fd)).receive_nowait(bytearray(BUFFER))
+
+
+def test_reading_after_an_unmount_is_enodev_and_the_channel_ends(kernel: Real) -> None:
+    kernel.mount.close()
+    deadline = time.monotonic() + 5
+    while events(kernel.fd) != select.POLLERR and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert number_of(os.read, kernel.fd, BUFFER) == errno.ENODEV
+    channel = DeviceChannel(os.dup(kernel.fd))
+    with pytest.raises(ChannelClosed):
+        channel.receive_nowait(bytearray(BUFFER))
+    channel.close()
+
+
+def test_closing_the_device_fails_calls_and_kills_the_mount() -> None:
+    kernel = Real()
+    try:
+        kernel.answer(kernel.expect(c.FUSE_INIT), init_answer())
+        kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
+        kernel.expect(c.FUSE_LOOKUP)
+        os.close(kernel.fd)
+        kernel.threads[0].join(5)
+        assert not kernel.threads[0].is_alive()
+        assert number_of(lambda: os.stat("f", dir_fd=kernel.root)) == errno.ENOTCONN
+    finally:
+        kernel.mount.close()
+
+
+def test_a_signal_ends_a_blocking_read(kernel: Real) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "class Stop(Exception): pass\n"
+        "def stop(*_): raise Stop\n"
+        "signal.signal(signal.SIGALRM, stop); signal.setitimer(signal.ITIMER_REAL, 0.1)\n"
+        "fd = int(sys.argv[1]); os.set_blocking(fd, True)\n"
+        "try: os.read(fd, 1 << 21)\n"
+        "except Stop: print('EINTR')\n"
+    )
+    run = [sys.executable, "-c", script, str(kernel.fd)]
+    ran = subprocess.run(run, pass_fds=(kernel.fd,), capture_output=True, text=True, timeout=10, check=True)
+    assert ran.stdout == "EINTR\n"
+    os.set_blocking(kernel.fd, False)
+    assert outcome(kernel.call(BY_OPCODE[c.FUSE_LOOKUP])) == 2, "nothing was lost"
+
+
+def test_a_request_given_up_before_it_is_read_never_comes(kernel: Real) -> None:
+    script = "import os, sys; os.stat('never', dir_fd=int(sys.argv[1]))"
+    child = subprocess.Popen([sys.executable, "-c", script, str(kernel.root)], pass_fds=(kernel.root,))
+    assert select.select([kernel.fd], [], [], 5)[0]
+    child.send_signal(signal.SIGKILL)
+    assert child.wait(5) == -signal.SIGKILL
+    assert number_of(os.read, kernel.fd, BUFFER) == errno.EAGAIN
+    channel = DeviceChannel(os.dup(kernel.fd))
+    assert channel.receive_nowait(bytearray(BUFFER)) is None
+    channel.close()
+
+
+def test_a_read_brings_one_message_scattered_as_one_likes(kernel: Real) -> None:
+    finishes = [kernel.call(BY_OPCODE[opcode]) for opcode in (c.FUSE_STATFS, c.FUSE_LOOKUP)]
+    time.sleep(0.05)
+    head, rest = bytearray(40), bytearray(BUFFER)
+    for _ in finishes:
+        length = os.readv(kernel.fd, [head, rest])
+        request = w.decode_request(bytearray(head + rest[: length - 40]), length, 45, True)
+        kernel.answer(request)
+    for finish in finishes:
+        outcome(finish)
+
+
+def test_a_reply_goes_to_the_descriptor_its_request_came_from(kernel: Real) -> None:
+    channel = DeviceChannel(os.dup(kernel.fd))
+    clone = channel.clone()
+    try:
+        finish = kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
+        assert clone.poll(5000)
+        buffer = bytearray(BUFFER)
+        length = clone.receive_nowait(buffer)
+        assert length is not None
+        request = w.decode_request(buffer, length, 45, True)
+        reply = ok(request, w.fuse_entry_out(nodeid=2, attr=w.fuse_attr(ino=2, mode=0o100644)).pack())
+        assert kernel.write(reply) == errno.ENOENT
+        clone.send([reply])
+        assert outcome(finish) == 2
+    finally:
+        clone.close()
+        channel.close()
+
+
+def test_cloning_needs_a_mounted_device(device: int) -> None:
+    channel = DeviceChannel(os.dup(device))
+    with pytest.raises(OSError) as failed:
+        channel.clone()
+    assert failed.value.errno == errno.EPERM
+    channel.close()
+    with open("/dev/null", "rb") as other:
+        assert number_of(fcntl.ioctl, device, 0x8004E500, other.fileno().to_bytes(4, "little")) == errno.EINVAL
+
+
+def test_a_backing_file_is_read_and_written_by_the_kernel_alone(tmp_path: Path) -> None:
+    (tmp_path / "back").write_bytes(b"from the backing file")
+    with connected("real", init_answer(FLAGS | InitFlags.FUSE_PASSTHROUGH, max_stack_depth=1)) as kernel:
+        assert isinstance(kernel, Real)
+        channel = DeviceChannel(os.dup(kernel.fd))
+        with (tmp_path / "back").open("rb+") as file:
+            backing = channel.backing_open(file.fileno())
+        opened: dict[int, bytes | int] = {
+            c.FUSE_OPEN: w.fuse_open_out(fh=7, open_flags=c.FOPEN_PASSTHROUGH, backing_id=backing).pack()
+        }
+        with using(kernel, opened):
+            assert outcome(kernel.call(BY_OPCODE[c.FUSE_READ])) == b"from the backing file"
+            assert outcome(kernel.call(BY_OPCODE[c.FUSE_WRITE])) == 100
+            assert c.FUSE_READ not in kernel.opcodes and c.FUSE_WRITE not in kernel.opcodes
+            assert (tmp_path / "back").read_bytes() == bytes(100)
+            channel.backing_close(backing)
+            assert outcome(kernel.call(BY_OPCODE[c.FUSE_READ])) == "EIO", "that number is nobody's any more"
+        with pytest.raises(OSError):
+            channel.backing_close(backing)
+        with open("/dev/null", "rb") as null, pytest.raises(OSError) as failed:
+            channel.backing_open(null.fileno())
+        assert failed.value.errno == errno.EINVAL
+        channel.close()
+
+
+def test_a_cached_open_beside_a_passthrough_open_is_eio(tmp_path: Path) -> None:
+    (tmp_path / "back").write_bytes(b"data")
+    with connected("real", init_answer(FLAGS | InitFlags.FUSE_PASSTHROUGH, max_stack_depth=1)) as kernel:
+        assert isinstance(kernel, Real)
+        channel = DeviceChannel(os.dup(kernel.fd))
+        with (tmp_path / "back").open("rb+") as file:
+            backing = channel.backing_open(file.fileno())
+        passed = w.fuse_open_out(fh=7, open_flags=c.FOPEN_PASSTHROUGH, backing_id=backing).pack()
+        first: list[int] = []
+        opener = threading.Thread(target=lambda: first.append(os.open("f", os.O_RDONLY, dir_fd=kernel.root)))
+        with using(kernel, {c.FUSE_OPEN: passed}):
+            opener.start()
+            kernel.until(-1, done=lambda: not opener.is_alive())
+        with using(kernel, {c.FUSE_OPEN: w.fuse_open_out(fh=8).pack()}):
+            assert outcome(kernel.call(BY_OPCODE[c.FUSE_OPEN])) == "EIO"
+        closer = threading.Thread(target=os.close, args=(first[0],))
+        closer.start()
+        kernel.until(-1, done=lambda: not closer.is_alive())
+        channel.close()
+
+
+def serving(fd: int, filesystem: MemoryFs) -> threading.Thread:
+    thread = threading.Thread(target=lambda: trio.run(Server(filesystem, DeviceChannel(fd)).serve), daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_mount_with_synchronous_init_waits_until_it_was_answered(device: int) -> None:
+    set_sync_init(device)
+    filesystem = MemoryFs()
+    server = serving(device, filesystem)
+    with mount_detached(fd=device) as detached:
+        assert filesystem.server.session.negotiated is not None
+        assert os.fstatvfs(detached.root_fd).f_blocks == 1000
+    server.join(5)
+    assert not server.is_alive()
+
+
+def test_a_failing_synchronous_init_fails_the_mount(device: int) -> None:
+    set_sync_init(device)
+
+    def refuse() -> None:
+        message = os.read(device, BUFFER)
+        os.write(device, w.fuse_out_header(16, -errno.EPROTO, int.from_bytes(message[8:16], sys.byteorder)).pack())
+
+    thread = threading.Thread(target=refuse, daemon=True)
+    thread.start()
+    with pytest.raises(MountError) as failed:
+        mount_detached(fd=device)
+    assert failed.value.errno == errno.ENOTCONN
+    thread.join(5)
+
+
+def test_dev_fd_names_a_descriptor() -> None:
+    assert passed_fd("/dev/fd/7") == 7
+    assert [passed_fd(path) for path in ("/dev/fd/", "/dev/fd/x", "/mnt", "/dev/fd/7/x")] == [None] * 4
+
+
+SERVE = """
+import socket, sys, trio
+from rawfuse import Server
+from rawfuse.channel import channel_of_fd, passed_fd, receive_channel
+from rawfuse.tests.memoryfs import MemoryFs
+kind, argument = sys.argv[1:]
+if kind == "path":
+    channel = channel_of_fd(passed_fd(argument))
+else:
+    with socket.socket(fileno=int(argument)) as sock:
+        channel = receive_channel(sock)
+trio.run(Server(MemoryFs(), channel).serve)
+"""
+
+
+@pytest.mark.parametrize("kind", ["path", "SCM_RIGHTS"])
+def test_a_server_is_handed_a_mounted_device_by_its_parent(kind: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with mount_detached() as detached:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with ours, theirs:
+            passed = detached.fd if kind == "path" else theirs.fileno()
+            argument = f"/dev/fd/{passed}" if kind == "path" else str(passed)
+            child = subprocess.Popen([sys.executable, "-c", SERVE, kind, argument], pass_fds=(passed,), env=environment)
+            if kind != "path":
+                send_fd(ours, detached.fd)
+        os.close(detached.fd)
+        # In a thread: were the child not to serve, this would wait in the kernel.
+        found: list[int] = []
+        asker = threading.Thread(target=lambda: found.append(os.fstatvfs(detached.root_fd).f_blocks), daemon=True)
+        asker.start()
+        asker.join(10)
+        if not found:
+            child.kill()
+        assert found == [1000]
+    assert child.wait(10) == 0, "it ends with the mount"
+
+
+def test_a_socket_is_a_channel_too_and_other_descriptors_are_not() -> None:
+    ours, theirs = seqpacket_pair()
+    channel = channel_of_fd(os.dup(theirs.fileno()))
+    ours.send_bytes(b"hello")
+    buffer = bytearray(8192)
+    assert channel.receive_nowait(buffer) == 5
+    for one in (ours, theirs, channel):
+        one.close()
+    read, write = os.pipe()
+    with pytest.raises(DeviceError, match="neither"):
+        channel_of_fd(read)
+    os.close(read)
+    with pytest.raises(DeviceError, match="nobody passed"):
+        channel_of_fd(read)
+    os.close(write)
+    sender, receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with sender, receiver:
+        sender.send(b"x")
+        with pytest.raises(DeviceError, match="without a descriptor"):
+            receive_channel(receiver)
+
+
+AUTO = """
+import sys, time
+from rawfuse.mount import mount
+here = mount(sys.argv[1], auto_unmount=True)
+print("mounted", flush=True)
+if sys.argv[2] == "unmount":
+    here.unmount()
+    print(here.is_standing(), flush=True)
+else:
+    time.sleep(60)
+"""
+
+
+@pytest.mark.kernel("root", programs=("fusermount3",))
+@pytest.mark.parametrize("how", ["killed", "unmount"])
+def test_the_helper_unmounts_when_its_lifeline_ends(tmp_path: Path, how: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = [sys.executable, "-c", AUTO, str(tmp_path), how]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        assert child.stdout is not None and child.stdout.readline() == "mounted\n"
+        if how == "killed":
+            assert find_mount(tmp_path) is not None
+            child.kill()
+        else:
+            assert child.stdout.readline() == "False\n"
+    deadline = time.monotonic() + 10
+    while find_mount(tmp_path) is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert find_mount(tmp_path) is None
+
+
+def test_a_mount_made_by_hand_is_unmounted_once(tmp_path: Path) -> None:
+    with mount(tmp_path) as here:
+        assert here.connection is not None and here.abort()
+        assert number_of(os.read, here.fd, BUFFER) == errno.ENODEV
+        os.close(here.fd)
+    assert find_mount(tmp_path) is None
