@@ -17,7 +17,7 @@ TOP = Path(__file__).resolve().parent.parent
 README = (TOP / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 SETUP, TESTS = (text.strip() for kind, text in BLOCKS if kind == "sh")
-SESSION, ROOTLESS = (re.findall(r"^[#$] (.*)", text, re.MULTILINE) for kind, text in BLOCKS if kind == "console")
+SESSION, ROOTLESS, HELLO = (re.findall(r"^[#$] (.*)", text, re.MULTILINE) for kind, text in BLOCKS if kind == "console")
 
 
 class Reader:
@@ -95,11 +95,18 @@ def test_the_first_command_and_the_session_do_what_they_show(reader: Reader) -> 
         assert device is not None, said
         assert copies(os.minor(int(device[1]))) == 1
     said += reader.types(*ROOTLESS)
+    assert "Hello from Python!\n" in reader.types("mkdir -p /mnt/mfs", *HELLO)
     cids = re.findall(r"bafy[a-z2-7]{55}", said)
     assert cids[0] == cids[1] != cids[2], said
     # In a pipe the paragraph that a terminal shows is a line of fields.
     assert "\tfile\t4294967301\t" in said
     assert re.search(r"^-rw.* a$", said, re.MULTILINE) and re.search(r"^-rw.* b$", said, re.MULTILINE)
+
+
+def test_the_first_code_is_the_example() -> None:
+    code = [text for kind, text in BLOCKS if kind == "python"]
+    assert code == [(TOP / "rawfuse" / "examples" / "hello.py").read_text()]
+    assert code[0].count("\n") < 40
 
 
 def test_the_test_command_is_what_continuous_integration_runs() -> None:
