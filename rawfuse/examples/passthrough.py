@@ -9,6 +9,7 @@ Everything is a plain method that asks SOURCE and waits for it, as is right wher
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
 import os
@@ -24,6 +25,7 @@ from rawfuse.wire.flags import InitFlags
 __all__ = ["Passthrough"]
 
 _log = logging.getLogger(__name__)
+_libc = ctypes.CDLL(None, use_errno=True)  # Python has posix_fallocate alone, which makes no holes
 
 VALID: Final = 1
 """Seconds for which the kernel may believe us: others may change SOURCE."""
@@ -284,9 +286,9 @@ class Passthrough(Filesystem):
         return wire.fuse_lseek_out(os.lseek(request.arg.fh, request.arg.offset, request.arg.whence))
 
     def fallocate(self, request: wire.Fallocate) -> Reply:
-        if request.arg.mode:
-            raise OSError(errno.EOPNOTSUPP, "Python has no call for it")
-        os.posix_fallocate(request.arg.fh, request.arg.offset, request.arg.length)
+        arg = request.arg
+        if _libc.fallocate(arg.fh, arg.mode, ctypes.c_long(arg.offset), ctypes.c_long(arg.length)):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         return None
 
     def copy_file_range_64(self, request: wire.CopyFileRange64) -> Reply:
