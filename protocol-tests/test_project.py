@@ -130,6 +130,21 @@ def test_an_installed_fuzz_has_its_corpus(installed: Path, tmp_path: Path) -> No
     assert summary["findings"] == []
 
 
+@pytest.mark.kernel("root")
+def test_an_installed_example_mounts_and_is_listed(installed: Path, tmp_path: Path) -> None:
+    command = [installed / "rawfuse", "mount", "rawfuse.examples.hello:Hello", tmp_path]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=installed) as server:
+        assert server.stderr is not None
+        try:
+            assert "is mounted" in server.stderr.readline()
+            assert (tmp_path / "hello").read_text() == "Hello from Python!\n"
+            assert f"\t{tmp_path}\tfuse.rawfuse\t" in run(installed / "rawfuse", "list", cwd=installed)
+            run(installed / "rawfuse", "abort", tmp_path, cwd=installed)
+            assert server.wait(10) == 0
+        finally:
+            server.kill()
+
+
 def test_the_server_does_not_import_construct(installed: Path, tmp_path: Path) -> None:
     show = "import rawfuse.cli, mfs.cli, sys; print([name for name in sys.modules if name.startswith('construct')])"
     assert run(installed / "python", "-c", show, cwd=tmp_path).strip() == "[]"
