@@ -49,6 +49,7 @@ class KernelTooOld(ProtocolError):
 
 
 _NONE: Final = F(0)
+_STACK_DEPTHS: Final = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ class Flag:
         excludes: flags that stand back for it; the kernel fails INIT, or ignores one of them, when both are set.
         methods: methods that a file system must override, or the flag is not returned.
         implied: information from the kernel, returned whenever it is offered, wanted or not.
+        checked: the kernel must check modes itself, by the mount option default_permissions or POSIX_ACL, or it
+            fails INIT and with it the mount.
+        stacked: max_stack_depth must be 1 or 2, or the kernel does not heed the flag.
     """
 
     flag: F
@@ -69,6 +73,8 @@ class Flag:
     excludes: F = _NONE
     methods: tuple[str, ...] = ()
     implied: bool = False
+    checked: bool = False
+    stacked: bool = False
 
 
 # Not listed, never returned: FILE_OPS (never had a meaning), MAP_ALIGNMENT, SUBMOUNTS and HAS_INODE_DAX (virtiofs),
@@ -105,10 +111,10 @@ FLAGS: Final[tuple[Flag, ...]] = (
     Flag(F.FUSE_CREATE_SUPP_GROUP, needs=F.FUSE_INIT_EXT),
     Flag(F.FUSE_HAS_EXPIRE_ONLY, default=True, needs=F.FUSE_INIT_EXT),
     Flag(F.FUSE_DIRECT_IO_ALLOW_MMAP, needs=F.FUSE_INIT_EXT),
-    Flag(F.FUSE_PASSTHROUGH, needs=F.FUSE_INIT_EXT),
+    Flag(F.FUSE_PASSTHROUGH, needs=F.FUSE_INIT_EXT, stacked=True),
     Flag(F.FUSE_NO_EXPORT_SUPPORT, needs=F.FUSE_INIT_EXT),
     Flag(F.FUSE_HAS_RESEND, needs=F.FUSE_INIT_EXT),
-    Flag(F.FUSE_ALLOW_IDMAP, needs=F.FUSE_INIT_EXT),  # only on a mount with default_permissions, else INIT fails
+    Flag(F.FUSE_ALLOW_IDMAP, needs=F.FUSE_INIT_EXT, checked=True),
     Flag(F.FUSE_REQUEST_TIMEOUT, needs=F.FUSE_INIT_EXT),
 )
 
@@ -138,6 +144,8 @@ class Preferences:
     time_gran: int = 1
     max_stack_depth: int = 0
     request_timeout: int = 0
+    default_permissions: bool | None = None
+    """Whether the mount has that option; None where nobody said, and the author answers for what needs it."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +181,16 @@ def agree(offered: F, preferences: Preferences) -> F:
         present = all(method in preferences.methods for method in entry.methods)
         if entry.flag & offered and present and (entry.implied or entry.flag & wanted):
             chosen |= entry.flag
+    unchecked = preferences.default_permissions is False and not chosen & F.FUSE_POSIX_ACL
+    for entry in FLAGS:  # what others need comes before them in the table
+        if entry.flag & chosen and (
+            entry.needs & chosen != entry.needs
+            or (entry.checked and unchecked)
+            or (entry.stacked and preferences.max_stack_depth not in _STACK_DEPTHS)
+        ):
+            chosen &= ~entry.flag
     for entry in FLAGS:
-        if entry.flag & chosen and (entry.needs & chosen != entry.needs or _stands_back(entry, chosen)):
+        if entry.flag & chosen and _stands_back(entry, chosen):
             chosen &= ~entry.flag
     return chosen
 

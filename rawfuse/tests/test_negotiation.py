@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawfuse.session.agreed import agreement
 from rawfuse.session.negotiation import (
     DEFAULT_WANTS,
     FLAGS,
+    Flag,
     KernelTooOld,
     Negotiated,
     Preferences,
@@ -90,3 +92,88 @@ def test_nothing_is_returned_that_was_not_offered(offered: int, wants: int, meth
     for entry in FLAGS:
         if entry.flag & chosen:
             assert entry.needs & chosen == entry.needs and not entry.excludes & chosen
+
+
+ALL_METHODS = frozenset(name for entry in FLAGS for name in entry.methods)
+OPTIMIST = Preferences(wants=EVERYTHING, methods=ALL_METHODS, max_stack_depth=1)
+
+NEVER = {
+    F.FUSE_FILE_OPS: "never had a meaning",
+    F.FUSE_MAP_ALIGNMENT: "virtiofs",
+    F.FUSE_SUBMOUNTS: "virtiofs",
+    F.FUSE_HAS_INODE_DAX: "virtiofs",
+    F.FUSE_HANDLE_KILLPRIV: "the older twin of V2",
+    F.FUSE_OVER_IO_URING: "requests would come by the ring",
+    F.FUSE_INIT_RESERVED: "never used",
+}
+STANDS_BACK = {
+    F.FUSE_AUTO_INVAL_DATA: F.FUSE_EXPLICIT_INVAL_DATA,
+    F.FUSE_WRITEBACK_CACHE: F.FUSE_PASSTHROUGH,
+}
+
+
+@pytest.mark.parametrize("flag", [flag for flag in F if flag not in NEVER], ids=lambda flag: flag.name)
+def test_each_flag_that_is_wanted_and_offered_is_returned(flag: F) -> None:
+    rivals = STANDS_BACK.get(flag, F(0))
+    assert flag & agree(EVERYTHING & ~rivals, OPTIMIST)
+    assert not flag & agree(EVERYTHING & ~flag, OPTIMIST), "not offered"
+
+
+@pytest.mark.parametrize("flag", NEVER, ids=lambda flag: flag.name)
+def test_some_flags_are_never_returned(flag: F) -> None:
+    assert not flag & agree(EVERYTHING, OPTIMIST)
+
+
+@pytest.mark.parametrize(("flag", "rival"), STANDS_BACK.items(), ids=lambda flag: flag.name)
+def test_of_two_that_exclude_each_other_one_stands_back(flag: F, rival: F) -> None:
+    assert agree(EVERYTHING, OPTIMIST) & (flag | rival) == rival
+
+
+@pytest.mark.parametrize("entry", FLAGS, ids=lambda entry: entry.flag.name)
+def test_a_flag_falls_with_what_it_needs(entry: Flag) -> None:
+    for need in entry.needs:
+        assert not entry.flag & agree(EVERYTHING & ~need, OPTIMIST)
+    for method in entry.methods:
+        without = Preferences(wants=EVERYTHING, methods=ALL_METHODS - {method}, max_stack_depth=1)
+        assert not entry.flag & agree(EVERYTHING, without)
+
+
+@pytest.mark.parametrize("entry", FLAGS, ids=lambda entry: entry.flag.name)
+def test_what_is_above_bit_31_needs_init_ext(entry: Flag) -> None:
+    assert bool(entry.needs & F.FUSE_INIT_EXT) == (int(entry.flag) >> 32 != 0)
+
+
+@pytest.mark.parametrize(
+    ("default_permissions", "acl", "allowed"),
+    [(None, False, True), (True, False, True), (False, True, True), (False, False, False)],
+)
+def test_idmapped_mounts_need_a_kernel_that_checks_modes(
+    default_permissions: bool | None, acl: bool, allowed: bool
+) -> None:
+    wants = F.FUSE_ALLOW_IDMAP | (F.FUSE_POSIX_ACL if acl else F(0))
+    chosen = agree(EVERYTHING, Preferences(wants=wants, methods=ALL_METHODS, default_permissions=default_permissions))
+    assert bool(chosen & F.FUSE_ALLOW_IDMAP) == allowed
+
+
+@pytest.mark.parametrize(("depth", "allowed"), [(0, False), (1, True), (2, True), (3, False)])
+def test_passthrough_needs_a_depth_of_one_or_two(depth: int, allowed: bool) -> None:
+    wants = F.FUSE_PASSTHROUGH | F.FUSE_WRITEBACK_CACHE
+    chosen = agree(EVERYTHING, Preferences(wants=wants, max_stack_depth=depth))
+    assert bool(chosen & F.FUSE_PASSTHROUGH) == allowed
+    assert bool(chosen & F.FUSE_WRITEBACK_CACHE) != allowed
+
+
+@given(st.integers(0, (1 << 43) - 1), st.integers(0, (1 << 43) - 1), st.integers(0, 3), st.booleans(), st.booleans())
+def test_the_kernel_believes_every_answer(
+    offered: int, wants: int, depth: int, methods: bool, default_permissions: bool
+) -> None:
+    preferences = Preferences(
+        wants=F(wants),
+        methods=ALL_METHODS if methods else frozenset(),
+        max_stack_depth=depth,
+        default_permissions=default_permissions,
+    )
+    agreed, answer = init(preferences, flags=F(offered))
+    holds = agreement(answer, default_permissions=default_permissions)
+    assert holds.flags == agreed.flags
+    assert holds.write == agreed.max_write and holds.buffer <= agreed.buffer_size
