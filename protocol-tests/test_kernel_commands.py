@@ -242,3 +242,15 @@ def test_a_failure_in_a_handler_is_logged_and_the_mount_lives(caplog: pytest.Log
     first, second = caplog.records
     assert "MkDir(" in first.message and first.exc_info is not None and first.exc_info[0] is ZeroDivisionError
     assert "Symlink(" in second.message and second.exc_info is not None and second.exc_info[0] is KeyError
+
+
+@kernel
+async def test_a_connection_that_never_begins_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gone(server: rawfuse.Server) -> None:
+        server.channel.close()
+
+    monkeypatch.setattr(rawfuse.Server, "serve", gone)
+    with pytest.raises(rawfuse.MountError, match="ended before it began"):
+        async with rawfuse.serving(Hello(), tmp_path):
+            pass
+    assert find_mount(tmp_path) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import trio
 
 from rawfuse.channel import DeviceChannel
 from rawfuse.filesystem import Filesystem
-from rawfuse.mount import Mounted, UnmountError, mount
+from rawfuse.mount import Mounted, MountError, UnmountError, mount
 from rawfuse.mount.mounting import Method
 from rawfuse.server import Server
 
@@ -86,6 +87,10 @@ async def _serve(server: Server, failures: list[Exception], block: trio.CancelSc
     except Exception as error:  # noqa: BLE001 - raised by `serving`
         failures.append(error)
         block.cancel()
+    else:
+        if not server.initialized.is_set():
+            failures.append(MountError(errno.ENOTCONN, "the connection ended before it began: unmounted, or aborted"))
+            block.cancel()
 
 
 async def unmounted(mounted: Mounted) -> None:
