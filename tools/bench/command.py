@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .caller import Caller
@@ -25,8 +26,8 @@ What the file system costs, each figure beside a reference that was taken in the
 belong to a machine, ratios travel. Without names every row is measured, which takes some minutes and 12 GiB
 of disk for a while. Needs root, because it mounts; codec and session do not.
 
-Round trips (names, copies, syncs) have client and server on one CPU: on two, waking the other one hides the
-server. Throughput is not pinned. Figures are medians; ours and the reference run in turns.
+Round trips (names, copies, syncs, and most of memory-fs) have client and server on one CPU: on two, waking the
+other one hides the server. Throughput is not pinned. Figures are medians; ours and the reference run in turns.
 """
 
 EPILOG = """\
@@ -39,9 +40,11 @@ references from elsewhere are given as commands, in which {dir} is the mount poi
 pass through; they must stay in the foreground or leave a server behind:
   --peer memfs_ll='/path/to/memfs_ll -s -f {dir}'
   --peer passthrough_ll='/path/to/passthrough_ll -s -f -o source={src} {dir}'
+  --peer pyfuse3='python /path/to/a/server/in/memory.py {dir}', and mfusepy, for the rows of the memory example
 
 examples:
   rawfuse bench lookup                  one row; its reference, a server in one file, is part of the package
+  rawfuse bench memory-fs passthrough   rawfuse's examples, instead of `mfs mount`
   rawfuse bench --scale 0.01            everything, small: does it work here?
   rawfuse bench --server './my-fs {dir}' lookup create     any other FUSE server in our place
 
@@ -59,7 +62,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("rows", nargs="*", metavar="ROW", help="rows or groups to measure, by name (below); none: all")
     made.add_argument("--json", action="store_true", help="print JSON, with every single run and the machine")
     made.add_argument("--peer", action="append", default=[], metavar="NAME=CMD", help="how to start a reference")
-    made.add_argument("--server", metavar="CMD", help="measure this server instead of `mfs mount`")
+    made.add_argument(
+        "--server", metavar="CMD", help="measure this server instead of `mfs mount`; the examples stay themselves"
+    )
     made.add_argument(
         "--directory",
         type=Path,
@@ -108,7 +113,8 @@ def measured(rows: Sequence[Row], settings: Settings) -> Iterator[Result]:
     for group, members in itertools.groupby(rows, key=lambda row: row.group):
         waiting = list(members)
         try:
-            with ground(settings, mounts=any(row.mounts for row in waiting)) as place:
+            given = replace(settings, ours=waiting[0].server or settings.ours)
+            with ground(given, mounts=any(row.mounts for row in waiting)) as place:
                 while waiting:
                     progress(f"{waiting[0].name}: {waiting[0].measures}")
                     try:
@@ -137,4 +143,4 @@ def _row_help() -> Iterator[str]:
     for row in ROWS:
         bar = f"; bar {row.bar.text(row.unit)}" if row.bar else ""
         beside = f", beside {row.reference}" if row.reference else ""
-        yield f"  {row.name:<12}{row.measures}{beside}{bar}"
+        yield f"  {row.name:<23}{row.measures}{beside}{bar}"

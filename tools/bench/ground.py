@@ -109,6 +109,9 @@ class Ground:
         return self._others[recipe.name]
 
 
+Measure = Callable[[Ground], Samples]
+
+
 @contextmanager
 def ground(settings: Settings, *, mounts: bool = True) -> Iterator[Ground]:
     """Stops what it started. Raises Unavailable when our server does not start."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from .ground import Ground, Samples, in_turns
+from .ground import Ground, Measure, Samples, in_turns
 from .machine import Unavailable
 from .servers import Server
 
@@ -13,39 +13,36 @@ FILES = 2_000
 PAGE = 4096
 
 
-def lookup_bare(ground: Ground) -> Samples:
-    return _lookup(ground, "bare")
+def lookup(beside: str) -> Measure:
+    """`beside`: the name of a peer, or "bare"."""
+
+    def measure(ground: Ground) -> Samples:
+        count = ground.settings.count(NAMES)
+
+        def once(server: Server) -> float:
+            return ground.caller.lookup(server.mount, count)
+
+        def reference() -> Server:
+            return ground.bare() if beside == "bare" else ground.peer(beside)
+
+        with suppress(Unavailable):  # noted when it is measured; started before the pinning, which takes what runs
+            reference()
+        with ground.one_cpu():
+            once(ground.ours)  # what is done once in a server's life is not the price of a round trip
+            return in_turns(ground.settings.times(5), lambda: once(ground.ours), lambda: once(reference()))
+
+    return measure
 
 
-def lookup_memfs(ground: Ground) -> Samples:
-    return _lookup(ground, "memfs_ll")
+def create(beside: str) -> Measure:
+    return lambda ground: _create_and_unlink(ground, beside)[0]
 
 
-def _lookup(ground: Ground, name: str) -> Samples:
-    count = ground.settings.count(NAMES)
-
-    def once(server: Server) -> float:
-        return ground.caller.lookup(server.mount, count)
-
-    def reference() -> Server:
-        return ground.bare() if name == "bare" else ground.peer(name)
-
-    with suppress(Unavailable):  # noted when it is measured; started before the pinning, which takes what runs
-        reference()
-    with ground.one_cpu():
-        once(ground.ours)  # what is done once in a server's life is not the price of a round trip
-        return in_turns(ground.settings.times(5), lambda: once(ground.ours), lambda: once(reference()))
+def unlink(beside: str) -> Measure:
+    return lambda ground: _create_and_unlink(ground, beside)[1]
 
 
-def create(ground: Ground) -> Samples:
-    return _create_and_unlink(ground)[0]
-
-
-def unlink(ground: Ground) -> Samples:
-    return _create_and_unlink(ground)[1]
-
-
-def _create_and_unlink(ground: Ground) -> tuple[Samples, Samples]:
+def _create_and_unlink(ground: Ground, beside: str) -> tuple[Samples, Samples]:
     """Unlinking needs files and creating leaves them: so each row does both and keeps its own half."""
     count = ground.settings.count(FILES)
     removals: dict[str, list[float]] = {"ours": [], "reference": []}
@@ -57,13 +54,13 @@ def _create_and_unlink(ground: Ground) -> tuple[Samples, Samples]:
         return made
 
     with suppress(Unavailable):
-        ground.peer("memfs_ll")
+        ground.peer(beside)
     with ground.one_cpu():
         once(ground.ours, "ours")
         removals["ours"].clear()
         made = in_turns(
             ground.settings.times(5),
             lambda: once(ground.ours, "ours"),
-            lambda: once(ground.peer("memfs_ll"), "reference"),
+            lambda: once(ground.peer(beside), "reference"),
         )
     return made, Samples(removals["ours"], removals["reference"], made.note)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import codec, copies, roundtrips, streams, syncs
-from .ground import Ground, Samples
+from . import codec, copies, examples, roundtrips, streams, syncs
+from .ground import Measure, Samples
 from .machine import GIB, MIB
+from .servers import MEMORY, PASSTHROUGH, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Bar:
 class Row:
     """`group`: rows of a group follow one another on one server of ours, started anew for each group.
 
-    `mounts`: it needs that server, and so root and room on the disk.
+    `mounts`: it needs that server, and so root and room on the disk. `server`: which one, the same in all the group;
+    None: the one that the command line names.
     """
 
     name: str
@@ -42,9 +44,44 @@ class Row:
     measures: str
     unit: str
     reference: str
-    measure: Callable[[Ground], Samples]
+    measure: Measure
     bar: Bar | None = None
     mounts: bool = True
+    server: Recipe | None = None
+
+
+THIRD = 0.333  # "three times as fast", said of times
+PEERS = {"memfs_ll": "", "pyfuse3": "-pyfuse3", "mfusepy": "-mfusepy"}  # and the ends of the names of their rows
+
+
+def examples_rows() -> Iterator[Row]:
+    """Ours: the examples in the package, each beside what does the same elsewhere."""
+    absent = "stat of an absent name in the memory example"
+    yield _of_memory("lookup", absent, "us", "bare.py", roundtrips.lookup("bare"), Bar(1.8))
+    for kind, measures, unit, measure, bars in (
+        ("lookup", absent, "us", roundtrips.lookup, {"pyfuse3": Bar(THIRD)}),
+        ("create", "create, write 4 KiB, close in it", "us", roundtrips.create, {"memfs_ll": Bar(2.5)}),
+        ("unlink", "unlink of a file of 4 KiB in it", "us", roundtrips.unlink, {}),
+        ("write", "sequential write of 256 MiB to it", "MB/s", examples.write, {"memfs_ll": Bar(1, at_most=False)}),
+        ("read", "sequential read of 256 MiB of it", "MB/s", examples.read, {"memfs_ll": Bar(1, at_most=False)}),
+    ):
+        for peer, suffix in PEERS.items():
+            name = kind + (suffix if kind != "lookup" or suffix else "-c")
+            yield _of_memory(name, measures, unit, peer, measure(peer), bars.get(peer))
+    yield Row(
+        "passthrough-read",
+        "passthrough",
+        "read of 1 GiB through the passthrough example, by then in the kernel's cache",
+        "MB/s",
+        "the directory itself",
+        examples.passed_through,
+        Bar(0.9, at_most=False),
+        server=PASSTHROUGH,
+    )
+
+
+def _of_memory(name: str, measures: str, unit: str, beside: str, measure: Measure, bar: Bar | None) -> Row:
+    return Row(f"memory-{name}", "memory-fs", measures, unit, beside, measure, bar, server=MEMORY)
 
 
 ROWS = (
@@ -54,12 +91,12 @@ ROWS = (
         "stat of an absent name, each one asked of the server",
         "us",
         "bare.py",
-        roundtrips.lookup_bare,
+        roundtrips.lookup("bare"),
         Bar(2),
     ),
-    Row("lookup-c", "names", "the same, beside C", "us", "memfs_ll", roundtrips.lookup_memfs),
-    Row("create", "names", "create, write 4 KiB, close", "us", "memfs_ll", roundtrips.create, Bar(4)),
-    Row("unlink", "names", "unlink of a file of 4 KiB", "us", "memfs_ll", roundtrips.unlink),
+    Row("lookup-c", "names", "the same, beside C", "us", "memfs_ll", roundtrips.lookup("memfs_ll")),
+    Row("create", "names", "create, write 4 KiB, close", "us", "memfs_ll", roundtrips.create("memfs_ll"), Bar(4)),
+    Row("unlink", "names", "unlink of a file of 4 KiB", "us", "memfs_ll", roundtrips.unlink("memfs_ll")),
     Row(
         "files",
         "files",
@@ -140,6 +177,7 @@ ROWS = (
         codec.session,
         mounts=False,
     ),
+    *examples_rows(),
 )
 
 

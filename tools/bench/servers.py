@@ -51,6 +51,14 @@ MFS = Recipe(
     stop=(sys.executable, "-m", "mfs", "umount", "{dir}"),
     settle="ipfs.cid",
 )
+MEMORY = Recipe(
+    "memory",
+    (sys.executable, "-m", "rawfuse.cli", "mount", "rawfuse.examples.memory:MemoryFS", "{dir}"),
+)
+PASSTHROUGH = Recipe(
+    "passthrough",
+    (sys.executable, "-m", "rawfuse.cli", "mount", "rawfuse.examples.passthrough:Passthrough", "{dir}", "{src}"),
+)
 BARE = Recipe("bare", (sys.executable, str(Path(__file__).with_name("bare.py")), "{dir}"))
 
 

@@ -33,7 +33,7 @@ def test_names_are_unique_and_groups_are_together() -> None:
 
 def test_the_help_explains_every_row() -> None:
     text = parser().format_help()
-    assert [row.name for row in ROWS if f"  {row.name:<12}{row.measures}" not in text] == []
+    assert [row.name for row in ROWS if f"  {row.name:<23}{row.measures}" not in text] == []
 
 
 @pytest.mark.parametrize(
