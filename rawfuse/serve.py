@@ -34,15 +34,17 @@ async def serving(
     max_read: int | None = None,
     device: str | PathLike[str] | None = None,
     method: Method = "auto",
+    read_ahead: int = 1 << 20,
 ) -> AsyncGenerator[Server, None]:
     """Mounts `filesystem` and serves it while the block runs:
 
         async with rawfuse.serving(Hello(), "/mnt/hello") as server:
             ...
 
-    The arguments are those of `rawfuse.mount`, and `max_write` that of `Server`. On the way out it is unmounted,
-    lazily, and the connection closed: who is still in there gets ENOTCONN. When somebody else unmounts it the block
-    goes on; `await server.ended.wait()` waits for that.
+    The arguments are those of `rawfuse.mount`, and `max_write` that of `Server`. `read_ahead` is how many bytes the
+    kernel may read ahead, where root may say so (`Mounted.set_read_ahead`) and the file system does not want less. On
+    the way out it is unmounted, lazily, and the connection closed: who is still in there gets ENOTCONN. When somebody
+    else unmounts it the block goes on; `await server.ended.wait()` waits for that.
 
     The block runs on the thread that answers the kernel: it must not touch the mount except from another one
     (`trio.Path`, `trio.to_thread.run_sync`, `trio.run_process`), or both wait for each other for good.
@@ -70,6 +72,10 @@ async def serving(
         try:
             nursery.start_soon(_serve, server, failures, nursery.cancel_scope)
             await server.initialized.wait()
+            limit = filesystem.max_readahead
+            await trio.to_thread.run_sync(
+                mounted.set_read_ahead, read_ahead if limit is None else min(read_ahead, limit)
+            )
             yield server
         except Exception as error:  # noqa: BLE001 - raised below, outside the nursery that would wrap it
             failures.append(error)
