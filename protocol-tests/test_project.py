@@ -132,7 +132,7 @@ def test_an_installed_fuzz_has_its_corpus(installed: Path, tmp_path: Path) -> No
 
 @pytest.mark.kernel("root")
 def test_an_installed_example_mounts_and_is_listed(installed: Path, tmp_path: Path) -> None:
-    command = [installed / "rawfuse", "mount", "rawfuse.examples.hello:Hello", tmp_path]
+    command: list[str | Path] = [installed / "rawfuse", "mount", "rawfuse.examples.hello:Hello", tmp_path]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=installed) as server:
         assert server.stderr is not None
         try:
