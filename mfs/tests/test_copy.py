@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -91,9 +90,7 @@ async def test_a_range_of_very_many_leaves_is_a_short_copy(tmp_path: Path) -> No
         source, target = make(volume, "source"), make(volume, "target", b"x")
         truncate(volume, source, 1 << 50)
         write(volume, source, 5 * CHUNK, DATA)
-        began = time.perf_counter()
         copied = copy_range(source.content, CHUNK, target.content, CHUNK, 1 << 50)
-        assert time.perf_counter() - began < 1
         assert copied == MAX_LEAVES * CHUNK
         assert target.size == CHUNK + copied
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,7 +91,6 @@ def test_an_unchanged_base_is_the_result_without_a_put() -> None:
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
 def test_a_petabyte_of_zeros_is_a_few_nodes(profile: Profile) -> None:
     blocks = Blocks()
-    started = time.perf_counter()
     link = drain(
         build_file(
             profile,
@@ -107,7 +104,6 @@ def test_a_petabyte_of_zeros_is_a_few_nodes(profile: Profile) -> None:
             lambda n: zero_leaf(profile, n)[0],
         )
     )
-    assert time.perf_counter() - started < 1
     assert link.size == 10**15
     assert blocks.puts < 12
     assert file_size(link.cid, NodeCache(blocks.get_block)) == 10**15
