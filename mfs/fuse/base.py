@@ -1,0 +1,35 @@
+"""What the subjects of the file system share: the volume, its tree, and the reply that names a node."""
+
+from __future__ import annotations
+
+from mfs.fuse.attributes import entry_out
+from mfs.tree.node import Node
+from mfs.tree.tree import Tree
+from mfs.volume import Volume
+from rawfuse import Filesystem
+
+SIGNED = 1 << 63
+"""The first offset that is none."""
+MAX_READ = 2 << 20
+"""Bytes of a reply to READ, READDIR and READDIRPLUS; what was agreed on at INIT keeps the kernel at half of it."""
+
+
+class Base(Filesystem):
+    """One volume, answered for in parts: each subject's module derives from this, :class:`~mfs.fuse.MFS` from all."""
+
+    def __init__(self, volume: Volume, *, read_only: bool = False) -> None:
+        self._volume = volume
+        self._tree: Tree = volume.tree
+        self._segments = volume.store.segments
+        self._chunk = volume.profile.chunk_size
+        self._read_only = read_only
+
+    def forget(self, nodeid: int, nlookup: int) -> None:
+        self._tree.forget(nodeid, nlookup)
+
+    def _entry(self, node: Node) -> bytes:
+        """The reply that gives the kernel one more reference."""
+        lookups = self._tree.lookups
+        ino = node.ino
+        lookups[ino] = lookups.get(ino, 0) + 1
+        return node.packed or entry_out(node, self._chunk)

@@ -1,0 +1,165 @@
+"""The bytes of files: reading, writing, copying, holes, and making them durable."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Awaitable
+
+import trio
+
+from mfs.blocks.appender import Appender
+from mfs.blocks.pieces import Piece, total_length
+from mfs.copy import copy_range
+from mfs.fuse.base import MAX_READ, SIGNED, Base
+from mfs.fuse.inodes import kill_suidgid
+from mfs.tree.node import File, Node
+from mfs.volume import Volume
+from rawfuse import wire
+from rawfuse.filesystem import Answer, Reply
+from rawfuse.wire import constants as c
+
+OWN_SEGMENT = 1 << 20
+"""A file that is written beyond this offset gets a segment of its own."""
+_APPENDERS = 32
+
+OPENED = wire.fuse_open_out(open_flags=c.FOPEN_KEEP_CACHE | c.FOPEN_NOFLUSH).pack()
+_write_out = wire.fuse_write_out.pack_flat
+
+
+class Files(Base):
+    """Open files.
+
+    Closing one has nothing to do, so FLUSH is not asked for (FOPEN_NOFLUSH, 7.35) and answered at once by older
+    kernels.
+    """
+
+    def __init__(self, volume: Volume, *, read_only: bool = False) -> None:
+        super().__init__(volume, read_only=read_only)
+        self._appenders: dict[Appender, File] = {}
+        self._buffer = memoryview(bytearray(MAX_READ))
+
+    def open(self, request: wire.Open) -> Reply:
+        arg = request.arg
+        if arg.flags & os.O_TRUNC:
+            file = self._tree.file(request.nodeid)
+            if file.content.size:
+                file.content.truncate(0)
+            file.mtime = file.ctime = self._tree.clock()
+            if arg.open_flags & c.FUSE_OPEN_KILL_SUIDGID:
+                kill_suidgid(file)
+            self._tree.touched(file)
+        return OPENED
+
+    def flush(self, request: wire.Flush) -> Reply:
+        return None
+
+    def release(self, request: wire.Release) -> Reply:
+        return None
+
+    def read(self, request: wire.Read) -> Reply:
+        arg = request.arg
+        tree = self._tree
+        content = tree.file(request.nodeid).content
+        offset, size = arg.offset, arg.size
+        if size > MAX_READ:
+            raise OSError(errno.EINVAL, f"a read of {size} bytes")
+        pieces = content.read(offset, size)
+        if not pieces:
+            return b""
+        length = total_length(pieces)
+        out = self._buffer[:length]
+        try:
+            self._segments.read_nowait(pieces, 0, out)
+        except BlockingIOError:
+            return self._read_cold(pieces, length)
+        return out
+
+    async def _read_cold(self, pieces: list[Piece], length: int) -> Answer:
+        out = memoryview(bytearray(length))
+        self._tree.pinned += 1
+        try:
+            await trio.to_thread.run_sync(self._segments.read_into, pieces, 0, out)
+        finally:
+            self._tree.pinned -= 1
+        return out
+
+    def write(self, request: wire.Write) -> Reply:
+        arg = request.arg
+        tree = self._tree
+        file = tree.file(request.nodeid)
+        data = request.data
+        size = len(data)
+        offset = arg.offset
+        if offset + size >= SIGNED:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        if offset + size > OWN_SEGMENT:
+            piece = self._appender(file).append(data)
+        else:
+            piece = self._segments.shared.append(data)
+        file.content.write(offset, piece)
+        if arg.write_flags & c.FUSE_WRITE_KILL_SUIDGID:
+            kill_suidgid(file)
+        file.mtime = file.ctime = tree.clock()
+        tree.touched(file)
+        return _write_out(size)
+
+    def _appender(self, file: File) -> Appender:
+        appender = file.appender
+        if isinstance(appender, Appender):
+            return appender
+        if len(self._appenders) >= _APPENDERS:
+            oldest = next(iter(self._appenders))
+            file_of_it = self._appenders.pop(oldest)
+            oldest.close()
+            if file_of_it.appender is oldest:
+                file_of_it.appender = None
+        appender = file.appender = self._segments.appender()
+        self._appenders[appender] = file
+        return appender
+
+    def copy_file_range(self, request: wire.CopyFileRange) -> Reply:
+        return _write_out(self._copy(request.nodeid, request.arg, 0xFFFF_F000))
+
+    def copy_file_range_64(self, request: wire.CopyFileRange64) -> Reply:
+        return wire.fuse_copy_file_range_out(self._copy(request.nodeid, request.arg, SIGNED))
+
+    def _copy(self, nodeid: int, arg: wire.fuse_copy_file_range_in, most: int) -> int:
+        tree = self._tree
+        source, target = tree.file(nodeid), tree.file(arg.nodeid_out)
+        length = min(arg.len, most)
+        if arg.flags or arg.off_in >= SIGNED or arg.off_out + min(length, source.size) >= SIGNED:
+            raise OSError(errno.EINVAL, "a copy with flags or beyond the largest offset")
+        copied = copy_range(source.content, arg.off_in, target.content, arg.off_out, length)
+        if copied:
+            target.mtime = target.ctime = tree.clock()
+            tree.touched(target)
+        return copied
+
+    def lseek(self, request: wire.LSeek) -> Reply:
+        arg = request.arg
+        content = self._tree.file(request.nodeid).content
+        offset = arg.offset
+        if offset >= content.size:
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+        ranges = content.data_from(offset)
+        if arg.whence == os.SEEK_DATA:
+            for start, _ in ranges:
+                return wire.fuse_lseek_out(start)
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+        if arg.whence != os.SEEK_HOLE:
+            raise OSError(errno.EINVAL, f"whence {arg.whence}")
+        for start, stop in ranges:
+            if start > offset:
+                break
+            offset = stop
+        return wire.fuse_lseek_out(min(offset, content.size))
+
+    def fsync(self, request: wire.FSync) -> Reply:
+        return self._sync(self._tree.node(request.nodeid))
+
+    def fsyncdir(self, request: wire.FSyncDir) -> Reply:
+        return self._sync(self._tree.node(request.nodeid))
+
+    def _sync(self, node: Node) -> Awaitable[None]:
+        return self._volume.sync(node)

@@ -1,0 +1,87 @@
+"""Names: looking them up, making, linking, moving and removing them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from mfs.fuse.attributes import ABSENT
+from mfs.fuse.base import Base
+from mfs.fuse.files import OPENED
+from mfs.tree.node import Node, Symlink
+from mfs.tree.tree import NAME_MAX
+from rawfuse import wire
+from rawfuse.filesystem import Reply
+
+_RENAME_NOREPLACE = 1
+_RENAME_EXCHANGE = 2
+
+
+class Names(Base):
+    """The requests that name an entry of a directory."""
+
+    def lookup(self, request: wire.Lookup) -> Reply:
+        tree = self._tree
+        name = request.name
+        if len(name) > NAME_MAX:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        entry = tree.entry(tree.directory(request.nodeid), name)
+        if entry is None:
+            return ABSENT
+        return self._entry(tree.nodes.get(entry.ino) or tree.node(entry.ino))
+
+    def _make(self, request: wire.Request, name: bytes, mode: int, *, rdev: int = 0, target: bytes = b"") -> Node:
+        tree = self._tree
+        return tree.create(
+            tree.directory(request.nodeid), name, mode, request.uid, request.gid, rdev=rdev, target=target
+        )
+
+    def mknod(self, request: wire.MkNod) -> Reply:
+        return self._entry(self._make(request, request.name, request.arg.mode, rdev=request.arg.rdev))
+
+    def mkdir(self, request: wire.MkDir) -> Reply:
+        return self._entry(self._make(request, request.name, stat.S_IFDIR | request.arg.mode & 0o7777))
+
+    def symlink(self, request: wire.Symlink) -> Reply:
+        return self._entry(self._make(request, request.name, stat.S_IFLNK | 0o777, target=request.target))
+
+    def create(self, request: wire.Create) -> Reply:
+        node = self._make(request, request.name, stat.S_IFREG | request.arg.mode & 0o7777)
+        return self._entry(node) + OPENED
+
+    def link(self, request: wire.Link) -> Reply:
+        node = self._tree.node(request.arg.oldnodeid)
+        self._tree.link(node, self._tree.directory(request.nodeid), request.name)
+        return self._entry(node)
+
+    def unlink(self, request: wire.Unlink) -> Reply:
+        self._tree.unlink(self._tree.directory(request.nodeid), request.name)
+        return None
+
+    def rmdir(self, request: wire.RmDir) -> Reply:
+        self._tree.rmdir(self._tree.directory(request.nodeid), request.name)
+        return None
+
+    def rename(self, request: wire.Rename) -> Reply:
+        tree = self._tree
+        tree.rename(tree.directory(request.nodeid), request.name, tree.directory(request.arg.newdir), request.newname)
+        return None
+
+    def rename2(self, request: wire.Rename2) -> Reply:
+        tree = self._tree
+        parent, into = tree.directory(request.nodeid), tree.directory(request.arg.newdir)
+        flags = request.arg.flags
+        if flags == _RENAME_EXCHANGE:
+            tree.exchange(parent, request.name, into, request.newname)
+        elif flags & ~_RENAME_NOREPLACE:
+            raise OSError(errno.EINVAL, f"rename flags {flags:#x}")
+        else:
+            tree.rename(parent, request.name, into, request.newname, replace=not flags)
+        return None
+
+    def readlink(self, request: wire.ReadLink) -> Reply:
+        node = self._tree.node(request.nodeid)
+        if not isinstance(node, Symlink):
+            raise OSError(errno.EINVAL, "not a symbolic link")
+        return node.target
