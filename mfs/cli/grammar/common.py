@@ -1,0 +1,58 @@
+"""What the commands have in common."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+__all__ = ["Commands", "default_repo", "mount_options", "profiles", "repository_option", "subparser", "tree_command"]
+
+
+def default_repo() -> str:
+    """The repository that is used where none is named."""
+    return os.environ.get("MFS_PATH") or os.path.join(os.path.expanduser("~"), ".mfs")
+
+
+def profiles() -> tuple[str, ...]:
+    """The profiles that a new repository can have."""
+    return ("unixfs-v1-2025", "unixfs-v0-2015")
+
+
+def subparser(commands: Commands, name: str, *, help: str, about: str, more: str = "") -> argparse.ArgumentParser:
+    """A command; `handler` is to be set to "module:function" in its defaults."""
+    made: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=about, epilog=more, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    return made
+
+
+def tree_command(
+    commands: Commands, name: str, handler: str, *, help: str, about: str, more: str = ""
+) -> argparse.ArgumentParser:
+    """A command that works on the tree of a repository, whether or not a server holds that."""
+    made = subparser(commands, name, help=help, about=about, more=more)
+    made.set_defaults(handler=handler)
+    repository_option(made)
+    return made
+
+
+def repository_option(which: argparse._ActionsContainer) -> None:
+    """The option that names the repository."""
+    which.add_argument(
+        "--repo", metavar="DIR", default=default_repo(), help="the repository (default: $MFS_PATH, else ~/.mfs)"
+    )
+
+
+def mount_options(command: argparse.ArgumentParser, which: argparse._ActionsContainer) -> None:
+    """What mounting takes; `which` takes the option that names the repository."""
+    repository_option(which)
+    command.add_argument(
+        "--profile",
+        choices=profiles(),
+        help="how a new repository cuts files into blocks, which decides their CIDs (default: unixfs-v1-2025)",
+    )
+    command.add_argument("--read-only", action="store_true", help="nothing can be changed through the mount")
+    command.add_argument("--device", metavar="FILE", help="the FUSE device (default: $RAWFUSE_DEVICE, else /dev/fuse)")
