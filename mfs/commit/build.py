@@ -6,9 +6,7 @@ nothing needs a lock; hashing large leaves, and every wait for the disk, are a w
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Generator
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -18,6 +16,7 @@ from mfs.file.hashing import hash_leaf
 from mfs.file.leaf import Leaf, Pieces
 from mfs.file.medium import StoreMedium
 from mfs.meta.btree import BTree
+from mfs.pace import Pace
 from mfs.tree.node import Directory, Symlink
 from mfs.tree.record import (
     ROOT_INO,
@@ -38,44 +37,11 @@ from mfs.unixfs.directory import DirStats, update_directory
 from mfs.unixfs.layout import Link, build_file, leaf_count, leaf_length, zero_leaf
 from mfs.unixfs.symlink import symlink_block
 
-T = TypeVar("T")
-
-_SLICE = 0.0005
 _SMALL = 64 << 10
 """A leaf of at most so many bytes is hashed on the spot (40 us)."""
 _PENDING = 4 << 20
 _PENDING_BLOCKS = 20_000
 """Bytes and number of new small blocks held in memory before they are written out."""
-
-
-class Pace:
-    """Lets others run after every half millisecond of work."""
-
-    __slots__ = ("until",)
-
-    def __init__(self) -> None:
-        self.until = time.perf_counter() + _SLICE
-
-    @property
-    def due(self) -> bool:
-        """Whether the slice is used up."""
-        return time.perf_counter() >= self.until
-
-    async def rest(self) -> None:
-        """Let others run."""
-        await trio.lowlevel.checkpoint()
-        self.until = time.perf_counter() + _SLICE
-
-    async def run(self, steps: Generator[None, None, T]) -> T:
-        """Run `steps` to their end; they yield where others may run."""
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                value: T = stop.value
-                return value
-            if self.due:
-                await self.rest()
 
 
 class Built:
@@ -94,10 +60,18 @@ class Built:
 
 
 class Builder:
-    """One run.  `flush` makes what was put so far durable; it is awaited when much has gathered."""
+    """One run.  `flush` makes what was put so far durable; it is awaited when much has gathered.
+
+    `behind` says whether so much waits for the next commit already that this one should hurry.
+    """
 
     def __init__(
-        self, point: PointInTime, meta: BTree, medium: StoreMedium, flush: Callable[[], Awaitable[None]]
+        self,
+        point: PointInTime,
+        meta: BTree,
+        medium: StoreMedium,
+        flush: Callable[[], Awaitable[None]],
+        behind: Callable[[], bool] | None = None,
     ) -> None:
         self._point = point
         self._meta = meta
@@ -105,7 +79,7 @@ class Builder:
         self._store = medium.store
         self._profile = medium.profile
         self._flush = flush
-        self._pace = Pace()
+        self._pace = Pace(behind)
         self.built = Built()
         """What it came to so far; after a failure, too."""
         self._inodes: dict[int, Inode] = {}

@@ -89,6 +89,9 @@ class Committer:
             isinstance(node, File) and len(node.content.leaves) > MANY_LEAVES for node in self._tree.dirty.values()
         )
 
+    def _behind(self) -> bool:
+        return len(self._tree.dirty) > MANY_NODES
+
     @property
     def settled(self) -> bool:
         """Whether everything done so far is in :attr:`head`."""
@@ -107,7 +110,7 @@ class Committer:
 
     async def _commit(self) -> None:
         point, window = await self._point()
-        builder = Builder(point, self._tree.meta, self._medium, self._flush)
+        builder = Builder(point, self._tree.meta, self._medium, self._flush, self._behind)
         try:
             built = await builder.run()
             commit = self._sealed(point, built)
