@@ -51,7 +51,7 @@ class BTree:
             node = below
         index = bisect_left(node.keys, key)
         if index < len(node.keys) and node.keys[index] == key:
-            return self._value(node.values[index])
+            return self.value(node.values[index])
         return None
 
     def items(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
@@ -112,7 +112,8 @@ class BTree:
             raise _wrong_level(child, node.level, parent.level)
         return node
 
-    def _value(self, value: bytes) -> bytes:
+    def value(self, value: bytes) -> bytes:
+        """The value of an entry of a leaf: itself, or what the block holds that it names."""
         return self._get(CID(bytes(value))) if type(value) is Far else value
 
     def _items(self, node: Node, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
@@ -124,7 +125,7 @@ class BTree:
                 yield from self._items(self._below(node, node.values[index]), start, stop)
         else:
             for index in range(bisect_left(keys, start), end):
-                yield keys[index], self._value(node.values[index])
+                yield keys[index], self.value(node.values[index])
 
 
 def _wrong_level(cid: bytes, level: int, parent: int) -> MalformedNode:
