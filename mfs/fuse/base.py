@@ -29,7 +29,6 @@ class Base(Filesystem):
 
     def _entry(self, node: Node) -> bytes:
         """The reply that gives the kernel one more reference."""
-        lookups = self._tree.lookups
         ino = node.ino
-        lookups[ino] = lookups.get(ino, 0) + 1
+        self._tree.lookups.add(ino)
         return node.packed or entry_out(node, self._chunk)

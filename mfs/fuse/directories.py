@@ -70,7 +70,7 @@ class Directories(Base):
                 packed = node.packed or entry_out(node, self._chunk)
                 if not buffer.add(name, entry.ino, offset, entry.dtype, packed):
                     return buffer.data
-                tree.lookups[entry.ino] = tree.lookups.get(entry.ino, 0) + 1
+                tree.lookups.add(entry.ino)
         return buffer.data
 
     def _dots(self, directory: Directory) -> tuple[tuple[bytes, int], tuple[bytes, int]]:

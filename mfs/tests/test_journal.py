@@ -225,7 +225,7 @@ async def test_a_removed_directory_that_is_still_in_use_stays_removed(tmp_path: 
         make(volume, "f", b"x", directory)
         other = make(volume, "other", b"y")
         await volume.commit()
-        volume.tree.lookups[directory.ino] = 1
+        volume.tree.lookups.add(directory.ino)
         volume.tree.unlink(directory, b"f")
         volume.tree.rmdir(root(volume), b"d")
         volume.tree.rename(root(volume), b"other", root(volume), b"d")

@@ -222,7 +222,8 @@ def test_link_counts_and_references_follow_the_names(tmp_path: Path) -> None:
 def test_an_unlinked_file_lives_until_it_is_forgotten(tmp_path: Path) -> None:
     with opened(tmp_path / "repo") as volume:
         file = make(volume, "a", b"data")
-        volume.tree.lookups[file.ino] = 2
+        volume.tree.lookups.add(file.ino)
+        volume.tree.lookups.add(file.ino)
         volume.tree.unlink(root(volume), b"a")
         assert volume.tree.node(file.ino) is file
         volume.tree.forget(file.ino, 1)

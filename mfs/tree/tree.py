@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from mfs.file.content import Medium
 from mfs.meta.btree import BTree
+from mfs.tree.lookups import Lookups
 from mfs.tree.node import Directory, File, Node, Special, Symlink, from_inode
 from mfs.tree.record import (
     ROOT_INO,
@@ -68,7 +69,7 @@ class Tree:
         self.next_ino = next_ino
         self.clock = clock
         self.nodes: dict[int, Node] = {}
-        self.lookups: dict[int, int] = {}
+        self.lookups = Lookups()
         self.dirty: dict[int, Node] = {}
         self.unlogged: dict[int, Node] = {}
         self.unlogged_names: dict[tuple[int, bytes], None] = {}
@@ -321,11 +322,8 @@ class Tree:
 
     def forget(self, ino: int, count: int) -> None:
         """The kernel dropped `count` of its references to `ino`."""
-        left = self.lookups.get(ino, 0) - count
-        if left > 0:
-            self.lookups[ino] = left
+        if not self.lookups.forget(ino, count):
             return
-        self.lookups.pop(ino, None)
         node = self.nodes.get(ino)
         if node is not None and not node.nlink:
             self._gone(node)
@@ -380,7 +378,7 @@ class Tree:
             node.references = tuple(held for held in node.references if held != (parent.ino, name))
         node.ctime = now
         self.touched(node)
-        if not node.nlink and not self.lookups.get(node.ino):
+        if not node.nlink and not self.lookups[node.ino]:
             self._gone(node)
 
     def _gone(self, node: Node) -> None:
