@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import signal
-import threading
 from collections.abc import Callable, Generator
 
 import pytest
@@ -37,18 +36,9 @@ def held(kernel: Kernel) -> tuple[Callable[[], object], w.Request]:
     return finish, kernel.expect(c.FUSE_GETATTR)
 
 
-def send_signal(kernel: Kernel, request: w.Request) -> None:
-    """The caller of `request` gets a signal."""
-    if isinstance(kernel, Real):
-        (thread,) = (one for one in threading.enumerate() if one in kernel.threads and one.is_alive())
-        signal.pthread_kill(thread.ident or 0, signal.SIGUSR1)
-    elif c.FUSE_INTERRUPT not in kernel.session.absent:
-        kernel.send(kernel.session.interrupt(request.unique))
-
-
 def interrupted(kernel: Kernel) -> tuple[Callable[[], object], w.Request, w.Request]:
     finish, request = held(kernel)
-    send_signal(kernel, request)
+    kernel.signal(request)
     return finish, request, kernel.expect(c.FUSE_INTERRUPT)
 
 
@@ -103,7 +93,7 @@ def test_enosys_ends_interrupts_on_the_connection(kernel: Kernel) -> None:
     answer(kernel, request)
     outcome(finish)
     finish, request = held(kernel)
-    send_signal(kernel, request)
+    kernel.signal(request)
     assert kernel.next() is None
     answer(kernel, request)
     outcome(finish)

@@ -139,14 +139,7 @@ def test_delete_of_another_child_drops_the_name_all_the_same(kernel: Kernel) -> 
 
 @pytest.mark.parametrize("opcode", [c.FUSE_FORGET, c.FUSE_BATCH_FORGET])
 def test_a_forget_takes_no_reply(kernel: Kernel, opcode: int) -> None:
-    if isinstance(kernel, Fake):
-        batch = w.BatchForget(forgets=[w.fuse_forget_one(2, 1), w.fuse_forget_one(3, 1)])
-        one: w.Request = w.Forget(nodeid=2, arg=w.fuse_forget_in(1)) if opcode == c.FUSE_FORGET else batch
-        kernel.send(kernel.session.request(one))
-    else:
-        names = [b"f"] if opcode == c.FUSE_FORGET else [b"f", b"d"]
-        for text in names:
-            kernel.write(encode_notification(name(1, text)))
+    kernel.drop([(2, b"f")] if opcode == c.FUSE_FORGET else [(2, b"f"), (3, b"d")])
     deadline = 50
     while not (forgets := [one for one in kernel.silent if one.opcode in (2, 42)]) and deadline:
         request = kernel.next()

@@ -1,4 +1,4 @@
-"""One script, two kernels: the real one behind /dev/fuse, and ours over a SOCK_SEQPACKET socket pair.
+"""One script, two kernels: the real one behind /dev/fuse, and ours behind a device of its own.
 
 A test plays a server byte by byte. It starts a call, reads the requests that the call brings about, writes what it
 likes, is told what write(2) says, and sees what the call came to. Requests that the test is not about are answered
@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
 import select
-import socket
+import signal
 import stat
 import struct
+import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Final, Protocol
+
+from descriptors import Descriptor, RealDescriptor
 
 from rawfuse import wire as w
 from rawfuse.mount import abort_connection, mount_detached
 from rawfuse.mount.device import connection_of
-from rawfuse.session import Answered, KernelSession, Refused
+from rawfuse.session import Answered, KernelSession
+from rawfuse.session.device import Device
 from rawfuse.wire import constants as c
 from rawfuse.wire.flags import InitFlags as F
 
@@ -137,6 +141,15 @@ def usual(request: w.Request) -> bytes | int:
     return b""
 
 
+def said(call: Callable[[], object]) -> int:
+    """What a system call says: 0 or an errno."""
+    try:
+        call()
+    except OSError as failed:
+        return failed.errno or errno.EIO
+    return 0
+
+
 class Call(Protocol):
     """One system call, said twice."""
 
@@ -149,7 +162,6 @@ class Script:
     """The server's side of a test, over either kernel."""
 
     name: str
-    held: frozenset[int]
     setxattr_ext = True
 
     def __init__(self) -> None:
@@ -159,16 +171,43 @@ class Script:
         self.silent: list[w.Request] = []
         self.minor = 45
 
+    @property
+    def descriptor(self) -> Descriptor | RealDescriptor:
+        """The device that was mounted."""
+        raise NotImplementedError
+
     def read(self) -> bytes | None:
         """The next message, None while there is none."""
-        raise NotImplementedError
+        try:
+            return self.descriptor.read(BUFFER)
+        except BlockingIOError:
+            return None
 
     def write(self, message: bytes) -> int:
         """What write(2) says: 0 or an errno."""
-        raise NotImplementedError
+        return said(lambda: self.descriptor.write(message))
 
     def call(self, call: Call) -> Callable[[], object]:
         """Starts a call. The function returned serves until it ends; it gives its value, or raises its OSError."""
+        raise NotImplementedError
+
+    def signal(self, request: w.Request, *, fatal: bool = False) -> None:
+        """The caller of `request` gets a signal. A fatal one is for a process: see `child`."""
+        raise NotImplementedError
+
+    def drop(self, names: list[tuple[int, bytes]]) -> None:
+        """Nothing uses these inodes of the root any more: forgets are queued for them, one for each lookup."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """As by fusectl."""
+        raise NotImplementedError
+
+    def unmount(self) -> None:
+        raise NotImplementedError
+
+    def clone(self) -> Descriptor | RealDescriptor:
+        """Another descriptor of the same connection."""
         raise NotImplementedError
 
     def answer(self, request: w.Request, body: bytes | int | None = None) -> int:
@@ -238,32 +277,28 @@ class Real(Script):
 
     name = "real"
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, descriptor: RealDescriptor | None = None, **options: Any) -> None:
         super().__init__()
-        self.mount = mount_detached(**options)
-        self.fd = self.mount.fd
+        self._descriptor = RealDescriptor() if descriptor is None else descriptor
+        self.mount = mount_detached(fd=self._descriptor.fd, **options)
         self._poll = select.poll()
         self._poll.register(self.fd, select.POLLIN)
         self.threads: list[threading.Thread] = []
 
     @property
+    def descriptor(self) -> RealDescriptor:
+        return self._descriptor
+
+    @property
+    def fd(self) -> int:
+        return self._descriptor.fd
+
+    @property
     def root(self) -> int:
         return self.mount.root_fd
 
-    def read(self, size: int = BUFFER) -> bytes | None:
-        if not self._poll.poll(20):
-            return None
-        try:
-            return os.read(self.fd, size)
-        except BlockingIOError:
-            return None
-
-    def write(self, message: bytes) -> int:
-        try:
-            os.write(self.fd, message)
-        except OSError as failed:
-            return failed.errno or errno.EIO
-        return 0
+    def read(self) -> bytes | None:
+        return super().read() if self._poll.poll(20) else None
 
     def call(self, call: Call) -> Callable[[], object]:
         results: list[object] = []
@@ -286,74 +321,79 @@ class Real(Script):
 
         return finish
 
+    def signal(self, request: w.Request, *, fatal: bool = False) -> None:
+        (thread,) = (one for one in self.threads if one.is_alive())
+        signal.pthread_kill(thread.ident or 0, signal.SIGUSR1)
+
+    def drop(self, names: list[tuple[int, bytes]]) -> None:
+        for _, name in names:
+            gone = w.NotifyInvalEntry(w.fuse_notify_inval_entry_out(1, len(name), 0), name)
+            self.write(w.encode_notification(gone))
+
+    def abort(self) -> None:
+        number = connection_of(self.fd)
+        if number is None or abort_connection(number):
+            return
+        with tempfile.TemporaryDirectory() as path:  # fusectl is not mounted where it belongs
+            subprocess.run(["mount", "-t", "fusectl", "fusectl", path], check=True)
+            try:
+                (Path(path) / str(number) / "abort").write_text("1")
+            finally:
+                subprocess.run(["umount", path], check=True)
+
+    def unmount(self) -> None:
+        self.mount.close()
+        deadline = time.monotonic() + PATIENCE
+        while self.descriptor.poll() != select.POLLERR and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    def clone(self) -> RealDescriptor:
+        clone = RealDescriptor()
+        clone.clone(self._descriptor)
+        return clone
+
     def backing_open(self) -> int:
         with tempfile.TemporaryFile() as file:
             operation = bytearray(struct.pack("=iIQ", file.fileno(), 0, 0))
-            try:
-                fcntl.ioctl(self.fd, 0x4010E501, operation)
-            except OSError as failed:
-                return failed.errno or errno.EIO
-        return 0
+            return said(lambda: fcntl.ioctl(self.fd, 0x4010E501, operation))
 
     def close(self) -> None:
         # A call that still waits is failed by this; then nobody keeps the connection.
-        number = connection_of(self.fd)
-        if number is not None:
-            abort_connection(number)
         with suppress(OSError):
-            os.close(self.fd)
+            number = connection_of(self.fd)
+            if number is not None:
+                abort_connection(number)
+        self._descriptor.close()
         self.mount.close()
         for thread in self.threads:
             thread.join(PATIENCE)
 
 
 class Fake(Script):
-    """KernelSession at the other end of a socket pair."""
+    """KernelSession behind a device of our own."""
 
     name = "fake"
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, descriptor: Descriptor | None = None, **options: Any) -> None:
         super().__init__()
         options.pop("allow_other", None)
         self.session = KernelSession(**options)
-        self._server, self._kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for end in (self._server, self._kernel):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
-            end.setblocking(False)
+        self.device = Device(self.session)
+        self._descriptor = Descriptor() if descriptor is None else descriptor
+        self.device.mount(self._descriptor)
         self._running: dict[int, tuple[Generator[w.Request, Answered, object], list[object]]] = {}
-        self._kernel.send(self.session.init())
 
-    def read(self) -> bytes | None:
-        try:
-            return self._server.recv(BUFFER)
-        except BlockingIOError:
-            return None
-
-    def write(self, message: bytes) -> int:
-        self._server.send(message)
-        try:
-            what = self.session.receive(self._kernel.recv(BUFFER))
-        except Refused as refused:
-            if refused.consumed and refused.unique is not None:
-                request = w.UnknownRequest(refused.unique, 0, 0, 0, 0, 0)
-                self._advance(refused.unique, Answered(request, errno.EIO, None, b"", errno.EIO))
-            return refused.errno
-        for resent in self.session.take_outgoing():
-            self._kernel.send(resent)
-        if isinstance(what, Answered):
-            self._advance(what.request.unique, what)
-        elif isinstance(what, w.NotifyRetrieve) and not self.session.verdict:
-            self._kernel.send(self.session.retrieved(what, b""))
-        return self.session.verdict
-
-    def send(self, message: bytes) -> None:
-        self._kernel.send(message)
+    @property
+    def descriptor(self) -> Descriptor:
+        return self._descriptor
 
     def call(self, call: Call) -> Callable[[], object]:
         results: list[object] = []
         self._step(call.fake(), results, None)
+        self.settle()
 
         def finish() -> object:
+            self.settle()
             self.until(-1, done=lambda: bool(results))
             if isinstance(results[0], OSError):
                 raise results[0]
@@ -361,36 +401,58 @@ class Fake(Script):
 
         return finish
 
-    def _advance(self, unique: int, answered: Answered) -> None:
-        waiting = self._running.pop(unique & ~(1 << 63), None)
-        if waiting is not None:
-            self._step(*waiting, answered)
+    def write(self, message: bytes) -> int:
+        number = super().write(message)
+        self.settle()
+        return number
+
+    def settle(self) -> None:
+        """Hands callers what they got."""
+        while ended := self.device.take_ended():
+            for answered in ended:
+                waiting = self._running.pop(id(answered.request), None)
+                if waiting is not None:
+                    self._step(*waiting, answered)
 
     def _step(
         self, steps: Generator[w.Request, Answered, object], results: list[object], answered: Answered | None
     ) -> None:
         try:
-            while True:
-                request = next(steps) if answered is None else steps.send(answered)
-                answered = self.session.settled(request)
-                if answered is None:
-                    break
+            request = next(steps) if answered is None else steps.send(answered)
         except StopIteration as end:
             results.append(end.value)
-            return
         except OSError as failed:
             results.append(failed)
-            return
-        message = self.session.request(request)
-        self._running[request.unique] = (steps, results)
-        self._kernel.send(message)
+        else:
+            self._running[id(request)] = (steps, results)
+            self.device.call(request)
+
+    def signal(self, request: w.Request, *, fatal: bool = False) -> None:
+        self.device.signal(self.session.pending[request.unique], fatal=fatal)
+        self.settle()
+
+    def drop(self, names: list[tuple[int, bytes]]) -> None:
+        for nodeid, _ in names:
+            self.device.forget(nodeid, self.session.known.lookups(nodeid))
+
+    def abort(self) -> None:
+        self.device.abort()
+        self.settle()
+
+    def unmount(self) -> None:
+        self.device.unmount()
+        self.settle()
+
+    def clone(self) -> Descriptor:
+        clone = Descriptor()
+        clone.clone(self._descriptor)
+        return clone
 
     def backing_open(self) -> int:
         return 0 if self.session.flags & F.FUSE_PASSTHROUGH else errno.EPERM
 
     def close(self) -> None:
-        self._server.close()
-        self._kernel.close()
+        self._descriptor.close()
 
 
 KERNELS: Final[dict[str, type[Real] | type[Fake]]] = {"real": Real, "fake": Fake}

@@ -128,7 +128,7 @@ class Kernel:
             if error.unique is not None and error.consumed:
                 self._hand(error.unique, error)
             return
-        for resent in self.session.take_outgoing():
+        for _, resent in self.session.take_outgoing():
             self.channel.send_bytes(resent)
         if isinstance(what, Answered):
             self._hand(what.request.unique, what)

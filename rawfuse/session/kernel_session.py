@@ -8,6 +8,7 @@ it against the real device, case by case.
 from __future__ import annotations
 
 import errno
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,12 +60,22 @@ class Refused(RemoteProtocolError):
     Attributes:
         errno: what it says, EINVAL or ENOENT mostly.
         consumed: whether the request has failed with EIO by it; else it is still pending, and a good reply works.
+        request: the request that has failed.
     """
 
-    def __init__(self, errno: int, message: str, *, unique: int | None = None, consumed: bool = False) -> None:
+    def __init__(
+        self,
+        errno: int,
+        message: str,
+        *,
+        unique: int | None = None,
+        consumed: bool = False,
+        request: Request | None = None,
+    ) -> None:
         super().__init__(message, unique=unique)
         self.errno = errno
         self.consumed = consumed
+        self.request = request
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,7 @@ class KernelSession:
         holds: what follows from it: the sizes of messages, the flags that count.
         refused: why the connection is dead since INIT: every call says ECONNREFUSED; None while it is not.
         pending: requests not answered yet, by unique.
+        unread: uniques of those that the server cannot have seen yet, where a queue says so (`Device`).
         absent: opcodes that are not asked again, their ENOSYS being remembered; INTERRUPT among them.
         known: the inodes and names that the replies made known.
         verdict: what write(2) said to the message that was received last: 0 or an errno.
@@ -115,11 +127,12 @@ class KernelSession:
         self._default_permissions = default_permissions
         self._max_read = max_read
         self._unique = 0
-        self._outgoing: list[bytes] = []
+        self._outgoing: list[tuple[Request, bytes]] = []
         self.agreed: fuse_init_out | None = None
         self.holds: Agreement = BEFORE_INIT
         self.refused: str | None = None
         self.pending: dict[int, Request] = {}
+        self.unread: set[int] = set()
         self.absent: set[int] = set()
         self.known = Known()
         self.verdict = 0
@@ -144,13 +157,23 @@ class KernelSession:
         """The message for `request`, whose `unique` is set here (but for INTERRUPT, see there)."""
         if self.agreed is None and not isinstance(request, Init):
             raise LocalProtocolError(f"{type(request).__name__} before the answer to INIT")
-        request.unique = self._unique + 2
-        message = self._encode(request)  # which may refuse it: then nothing was sent
-        self._unique = request.unique
+        message = self.numbered(request)
         if answered(request.opcode):
             self.pending[request.unique] = request
         self.known.sent(request)
         return message
+
+    def numbered(self, request: Request) -> bytes:
+        """The message for `request` with the next unique, and nothing else: nobody waits for an answer to it."""
+        request.unique = self._unique + 2
+        message = self._encode(request)  # which may refuse it: then nothing was sent
+        self._unique = request.unique
+        return message
+
+    def drop(self, request: Request) -> None:
+        """Takes a request back that nobody will answer; a reply to it finds nothing."""
+        self.pending.pop(request.unique, None)
+        self.unread.discard(request.unique)
 
     def settled(self, request: Request) -> Answered | None:
         """What the caller of `request` gets without the server being asked; None where it is asked."""
@@ -167,7 +190,11 @@ class KernelSession:
         """
         if Interrupt.opcode in self.absent:
             raise LocalProtocolError("the server answered an INTERRUPT with ENOSYS: there are no more")
-        return self._encode(Interrupt(unique=target | _INTERRUPT, arg=fuse_interrupt_in(target)))
+        return self._encode(self._interrupt_of(target))
+
+    @staticmethod
+    def _interrupt_of(target: int) -> Interrupt:
+        return Interrupt(unique=target | _INTERRUPT, arg=fuse_interrupt_in(target))
 
     def retrieved(self, asked: NotifyRetrieve, data: Buffer) -> bytes:
         """The NOTIFY_REPLY with the cached bytes that `asked` wanted; it is never answered."""
@@ -176,27 +203,30 @@ class KernelSession:
         reply.unique = asked.arg.notify_unique
         return self._encode(reply)
 
-    def take_outgoing(self) -> list[bytes]:
-        """Messages that what was received has brought about: requests resent, interrupts put back by EAGAIN."""
+    def take_outgoing(self) -> list[tuple[Request, bytes]]:
+        """What was received has brought about: requests resent, interrupts put back by EAGAIN; with their messages."""
         taken, self._outgoing = self._outgoing, []
         return taken
 
     def _encode(self, request: Request) -> bytes:
         return encode_request(request, self.minor, setxattr_ext=bool(self.flags & InitFlags.FUSE_SETXATTR_EXT))
 
-    def receive(self, message: bytes) -> Answered | Notification | None:
+    def receive(self, message: bytes, among: Container[int] | None = None) -> Answered | Notification | None:
         """What the server wrote; None for a reply to an INTERRUPT.
+
+        `among`: uniques of the requests that were read by the descriptor which `message` is written to: a reply to any
+        other finds nothing. None where there is but one descriptor, and whatever was made was read.
 
         A notification that Linux answers with ENOENT, or another errno that is about its content, is returned all
         the same: look at `verdict`. Raises Refused for what write(2) refuses for its form.
         """
         try:
-            return self._receive(message)
+            return self._receive(message, among)
         except Refused as error:
             self.verdict = error.errno
             raise
 
-    def _receive(self, message: bytes) -> Answered | Notification | None:
+    def _receive(self, message: bytes, among: Container[int] | None) -> Answered | Notification | None:
         self.verdict = 0
         length = len(message)
         if length < _HEADER:
@@ -212,7 +242,7 @@ class KernelSession:
             why = f"reply {unique}: error {header.error} is not 0 and not in -{_MAX_ERRNO} to -1"
             raise Refused(errno.EINVAL, why, unique=unique)
         request = self.pending.get(unique & ~_INTERRUPT)
-        if request is None:
+        if request is None or (among is not None and request.unique not in among):
             raise Refused(errno.ENOENT, f"a reply to {unique}, which is not pending", unique=unique)
         if unique & _INTERRUPT:
             self._interrupt_answered(request, number, length)
@@ -225,7 +255,7 @@ class KernelSession:
     def _failed(self, request: Request, why: str) -> Refused:
         if isinstance(request, Init):
             self.refused = why
-        return Refused(errno.EINVAL, why, unique=request.unique, consumed=True)
+        return Refused(errno.EINVAL, why, unique=request.unique, consumed=True, request=request)
 
     def _interrupt_answered(self, request: Request, number: int, length: int) -> None:
         if length != _HEADER:
@@ -233,7 +263,7 @@ class KernelSession:
         if number == errno.ENOSYS:
             self.absent.add(Interrupt.opcode)
         elif number == errno.EAGAIN and Interrupt.opcode not in self.absent:
-            self._outgoing.append(self.interrupt(request.unique))
+            self._outgoing.append((self._interrupt_of(request.unique), self.interrupt(request.unique)))
 
     def _answered(self, request: Request, number: int, body: bytes) -> Answered:
         if isinstance(request, Init):
@@ -291,10 +321,12 @@ class KernelSession:
 
     def _resend(self) -> None:
         for request in list(self.pending.values()):
+            if request.unique in self.unread:
+                continue
             del self.pending[request.unique]
             request.unique |= RESENT
             self.pending[request.unique] = request
-            self._outgoing.append(self._encode(request))
+            self._outgoing.append((request, self._encode(request)))
 
 
 def label(request: Request) -> str:

@@ -141,7 +141,7 @@ async def raw(kernel: Kernel, request: w.Request) -> bytes:
         bodies.append(message[16:])
         return receive(message)
 
-    kernel.session.receive = listen  # type: ignore[method-assign]
+    kernel.session.receive = listen  # type: ignore[method-assign, assignment]
     try:
         await kernel.call(request)
     finally:
