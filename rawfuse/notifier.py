@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from rawfuse.channel.base import Channel, ChannelClosed
+from rawfuse.channel.outlet import Outlet
 from rawfuse.errors import LocalProtocolError
 from rawfuse.session.negotiation import Negotiated
 from rawfuse.session.replies import Bytes
@@ -44,12 +45,13 @@ _SINCE: Final[dict[type, int]] = {NotifyIncEpoch: 44, NotifyPrune: 45}
 
 
 class Notifier:
-    """Writes notifications, one after another, from a thread that is not the event loop's.
+    """Writes notifications from a thread of their own, in their order.
 
     The kernel holds a notification's write(2) back until requests on the same inode or name are answered (measured on
     Linux 6.18: INVAL_ENTRY against a MKDIR in flight, INVAL_INODE against a READ), which on the event loop's thread
     nobody could do any more. For the same reason a handler must not await a notification about the inode or directory
-    that its own request is about: it uses `soon`.
+    that its own request is about: it uses `soon`. Those about other inodes overtake one that is held; cancelling who
+    awaits a held one, the end of serving, and the program's death let nobody hang (`rawfuse.channel.apart`).
 
     Every method raises OSError as the kernel judged: ENOENT for an inode or name that it does not know, which is
     success for an invalidation and is therefore not raised there; LocalProtocolError for what the negotiated minor
@@ -57,9 +59,8 @@ class Notifier:
     """
 
     def __init__(self, channel: Channel, negotiated: Callable[[], Negotiated]) -> None:
-        self._channel = channel
+        self._outlet = Outlet(channel)
         self._negotiated = negotiated
-        self._one = trio.CapacityLimiter(1)
         self._uniques = itertools.count(1)
         self._retrieving: dict[int, tuple[trio.Event, list[tuple[int, bytes]]]] = {}
         self._nursery: trio.Nursery | None = None
@@ -72,6 +73,7 @@ class Notifier:
     def attach(self, nursery: trio.Nursery) -> None:
         """The nursery in which `soon` starts its tasks; the server's own."""
         self._nursery = nursery
+        self._outlet.attach(nursery)
 
     def soon(self, notify: Callable[..., object], *arguments: object) -> None:
         """Sends from a task of its own, e.g. `soon(notify.inval_inode, nodeid)`; errors are logged."""
@@ -90,7 +92,7 @@ class Notifier:
     async def inval_inode(self, nodeid: int, offset: int = 0, length: int = 0) -> bool:
         """Forget an inode's attributes, and `length` bytes of its pages from `offset` (0: all from there on; a
         negative offset: none). False where the kernel does not know the inode."""
-        return await self._inval(NotifyInvalInode(fuse_notify_inval_inode_out(nodeid, offset, length)))
+        return await self._inval(nodeid, NotifyInvalInode(fuse_notify_inval_inode_out(nodeid, offset, length)))
 
     async def inval_entry(self, parent: int, name: bytes, *, expire_only: bool = False) -> bool:
         """Forget a name, present or absent, or with `expire_only` (7.38) only look it up again on its next use.
@@ -100,22 +102,22 @@ class Notifier:
             self._need(InitFlags.FUSE_HAS_EXPIRE_ONLY)
             flags = InvalEntryFlags.FUSE_EXPIRE_ONLY
         arg = fuse_notify_inval_entry_out(parent, len(name), flags)
-        return await self._inval(NotifyInvalEntry(arg, name))
+        return await self._inval(parent, NotifyInvalEntry(arg, name))
 
     async def delete(self, parent: int, child: int, name: bytes) -> bool:
         """A name was removed behind the kernel's back; tells inotify too. False where the kernel does not know it."""
-        return await self._inval(NotifyDelete(fuse_notify_delete_out(parent, child, len(name)), name))
+        return await self._inval(parent, NotifyDelete(fuse_notify_delete_out(parent, child, len(name)), name))
 
     async def store(self, nodeid: int, offset: int, data: Bytes) -> None:
         """Puts bytes into a file's page cache, beyond its size too; whole pages become up to date."""
-        await self._send(NotifyStore(fuse_notify_store_out(nodeid, offset, len(data)), data))
+        await self._send(nodeid, NotifyStore(fuse_notify_store_out(nodeid, offset, len(data)), data))
 
     async def retrieve(self, nodeid: int, offset: int, size: int) -> bytes:
         """Bytes of a file that the kernel has in its page cache, from `offset` on, up to the first page it lacks."""
         unique = next(self._uniques)
         event, answer = self._retrieving[unique] = (trio.Event(), [])
         try:
-            await self._send(NotifyRetrieve(fuse_notify_retrieve_out(unique, nodeid, offset, size)))
+            await self._send(nodeid, NotifyRetrieve(fuse_notify_retrieve_out(unique, nodeid, offset, size)))
             await event.wait()
         finally:
             del self._retrieving[unique]
@@ -124,8 +126,9 @@ class Notifier:
         return answer[0][1]
 
     def end(self) -> None:
-        """Serving is over: nothing will come for those who wait in `retrieve`."""
+        """Serving is over: who waits gets ChannelClosed."""
         self._nursery = None
+        self._outlet.end()
         for event, _ in self._retrieving.values():
             event.set()
 
@@ -141,22 +144,22 @@ class Notifier:
 
     async def poll(self, kh: int) -> None:
         """Wakes who polls `kh`, a POLL's handle that asked for it."""
-        await self._send(NotifyPoll(fuse_notify_poll_wakeup_out(kh)))
+        await self._send(None, NotifyPoll(fuse_notify_poll_wakeup_out(kh)))
 
     async def resend(self) -> None:
         """Has every request in flight read again, under a new unique with bit 63 set (7.40)."""
         self._need(InitFlags.FUSE_HAS_RESEND)
-        await self._send(NotifyResend())
+        await self._send(None, NotifyResend())
 
     async def inc_epoch(self) -> None:
         """Makes the kernel look up every name again on its next use (7.44)."""
         self._need_minor(NotifyIncEpoch)
-        await self._send(NotifyIncEpoch())
+        await self._send(None, NotifyIncEpoch())
 
     async def prune(self, nodeids: list[int]) -> None:
         """Asks the kernel to forget inodes that nobody uses (7.45)."""
         self._need_minor(NotifyPrune)
-        await self._send(NotifyPrune(fuse_notify_prune_out(len(nodeids)), nodeids))
+        await self._send(None, NotifyPrune(fuse_notify_prune_out(len(nodeids)), nodeids))
 
     def _need(self, flag: InitFlags) -> None:
         if not self._negotiated().flags & flag:
@@ -167,16 +170,12 @@ class Notifier:
         if minor < since:
             raise LocalProtocolError(f"{kind.__name__} came with 7.{since}; this connection speaks 7.{minor}")
 
-    async def _inval(self, message: Notification) -> bool:
+    async def _inval(self, about: int, message: Notification) -> bool:
         try:
-            await self._send(message)
+            await self._send(about, message)
         except FileNotFoundError:
             return False
         return True
 
-    async def _send(self, message: Notification) -> None:
-        parts = [encode_notification(message, self._negotiated().minor)]
-        # Abandoned on cancellation: the write ends when the kernel has its answers, or the connection is over.
-        beside = getattr(self._channel, "beside", None)
-        outlet = self._channel if beside is None else beside()
-        await trio.to_thread.run_sync(outlet.send, parts, limiter=self._one, abandon_on_cancel=True)
+    async def _send(self, about: int | None, message: Notification) -> None:
+        await self._outlet.write(about, encode_notification(message, self._negotiated().minor))

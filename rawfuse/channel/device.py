@@ -24,43 +24,23 @@ class DeviceChannel(MessageFd):
     dead until somebody unmounts it.
     """
 
-    __slots__ = ("_beside",)
+    __slots__ = ()
 
-    def __init__(self, fd: int) -> None:
-        super().__init__(fd)
-        self._beside: DeviceChannel | None = None
-
-    def beside(self) -> DeviceChannel:
-        """A clone for what the kernel may hold back: notifications. It is closed with this channel.
-
-        A write that is held keeps its own descriptor open. Were that the one that requests are read from, closing it
-        would not fail the requests that the write waits for, and nothing would ever end (measured on Linux 6.18).
-        Where no device can be opened here it is this channel itself.
-        """
-        if self._beside is None:
-            try:
-                self._beside = self.clone()
-            except OSError:
-                return self
-        return self._beside
-
-    def close(self) -> None:
-        super().close()
-        if self._beside is not None:
-            self._beside.close()
+    @staticmethod
+    def another(fd: int) -> int:
+        """A clone: writes that are held do not keep the descriptor open that requests are read from, whose end fails
+        the requests that they wait for. Where no device can be opened here it is the same descriptor once more."""
+        try:
+            return _clone(fd)
+        except OSError:
+            return os.dup(fd)
 
     def clone(self) -> DeviceChannel:
         """Another descriptor of the same connection (since 7.23), for a reader of its own.
 
         A reply must go out by the channel that its request came in by (ENOENT elsewhere).
         """
-        fd = open_device()
-        try:
-            fcntl.ioctl(fd, _IOC_CLONE, struct.pack("=I", self.fileno()))
-            return DeviceChannel(fd)
-        except BaseException:
-            os.close(fd)
-            raise
+        return DeviceChannel(_clone(self.fileno()))
 
     def backing_open(self, fd: int) -> int:
         """Registers an open file for passthrough (since 7.40); returns its backing_id. Raises OSError: EPERM unless
@@ -72,3 +52,13 @@ class DeviceChannel(MessageFd):
     def backing_close(self, backing_id: int) -> None:
         """Gives a backing_id back; opens that came before keep their file."""
         fcntl.ioctl(self.fileno(), _IOC_BACKING_CLOSE, struct.pack("=I", backing_id))
+
+
+def _clone(fd: int) -> int:
+    clone = open_device()
+    try:
+        fcntl.ioctl(clone, _IOC_CLONE, struct.pack("=I", fd))
+    except BaseException:
+        os.close(clone)
+        raise
+    return clone

@@ -12,9 +12,11 @@ import trio
 
 from rawfuse.channel.base import ChannelClosed, Parts
 
-__all__ = ["MessageFd"]
+__all__ = ["ENDS", "MessageFd"]
 
-_ENDS: Final = frozenset({errno.ENODEV, errno.ECONNABORTED, errno.ENOTCONN, errno.EPIPE, errno.ECONNRESET})
+ENDS: Final = frozenset({errno.ENODEV, errno.ECONNABORTED, errno.ENOTCONN, errno.EPIPE, errno.ECONNRESET})
+"""What reading and writing say when the other side is gone."""
+
 _SEND_SECONDS: Final = 30
 
 
@@ -41,6 +43,11 @@ class MessageFd:
         """The descriptor; -1 once closed."""
         return self._fd
 
+    @staticmethod
+    def another(fd: int) -> int:
+        """Another descriptor of what `fd` leads to, for writing apart from it."""
+        return os.dup(fd)
+
     def receive_nowait(self, buffer: bytearray | memoryview) -> int | None:
         try:
             length = self._readinto(buffer)
@@ -55,7 +62,7 @@ class MessageFd:
 
     def _read_failed(self, error: OSError) -> None:
         """Returns where reading again is right: ENOENT is a request that was taken back while it was copied."""
-        if error.errno in _ENDS:
+        if error.errno in ENDS:
             raise ChannelClosed(f"the connection is over: {error.strerror}") from None
         if error.errno in (errno.ENOENT, errno.EINTR, errno.EAGAIN):
             return
@@ -103,7 +110,7 @@ class MessageFd:
             self._wait_writable()
 
     def _send_failed(self, error: OSError) -> None:
-        if error.errno in _ENDS or self._fd < 0:
+        if error.errno in ENDS or self._fd < 0:
             raise ChannelClosed(f"the connection is over: {error.strerror}") from None
         raise error
 
