@@ -119,19 +119,21 @@ class Files(Base):
         return appender
 
     def copy_file_range(self, request: wire.CopyFileRange) -> Reply:
-        return _write_out(self._copy(request.nodeid, request.arg, 0xFFFF_F000))
+        return _write_out(self._copy(request, request.arg, 0xFFFF_F000))
 
     def copy_file_range_64(self, request: wire.CopyFileRange64) -> Reply:
-        return wire.fuse_copy_file_range_out(self._copy(request.nodeid, request.arg, SIGNED))
+        return wire.fuse_copy_file_range_out(self._copy(request, request.arg, SIGNED))
 
-    def _copy(self, nodeid: int, arg: wire.fuse_copy_file_range_in, most: int) -> int:
+    def _copy(self, request: wire.Request, arg: wire.fuse_copy_file_range_in, most: int) -> int:
         tree = self._tree
-        source, target = tree.file(nodeid), tree.file(arg.nodeid_out)
+        source, target = tree.file(request.nodeid), tree.file(arg.nodeid_out)
         length = min(arg.len, most)
         if arg.flags or arg.off_in >= SIGNED or arg.off_out + min(length, source.size) >= SIGNED:
             raise OSError(errno.EINVAL, "a copy with flags or beyond the largest offset")
         copied = copy_range(source.content, arg.off_in, target.content, arg.off_out, length)
         if copied:
+            if request.uid:
+                kill_suidgid(target)
             target.mtime = target.ctime = tree.clock()
             tree.touched(target)
         return copied

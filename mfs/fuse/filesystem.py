@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mfs.fuse.allocation import Allocation
 from mfs.fuse.directories import Directories
 from mfs.fuse.files import Files
 from mfs.fuse.inodes import Inodes
@@ -18,7 +19,7 @@ from rawfuse.session.negotiation import DEFAULT_WANTS
 from rawfuse.wire.flags import InitFlags
 
 
-class MFS(Names, Inodes, Xattrs, Files, Directories):
+class MFS(Names, Inodes, Xattrs, Files, Allocation, Directories):
     """The files of a :class:`~mfs.volume.Volume`.
 
     Locks are the kernel's own; it checks permissions too (``default_permissions``).

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from mfs.tests.allocating import FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE, fallocate
 from mfs.tests.crash_model import Model, Node, look
 from mfs.tests.mounting import Mount
 from mfs.tests.unixfs_build import Blocks
@@ -25,6 +26,15 @@ LARGEST = 12 * CHUNK
 MANY = 24
 """So many names, and no more are made."""
 NAMES = [*"abcdefgh", "a longer name that takes a while"]
+
+ALLOCATE = (
+    0,
+    FALLOC_KEEP_SIZE,
+    FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE,
+    FALLOC_ZERO_RANGE,
+    FALLOC_KEEP_SIZE | FALLOC_ZERO_RANGE,
+)
+"""The modes of fallocate(2) that there are."""
 
 DEAD = (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ENODEV)
 """What callers see when the server is gone."""
@@ -55,6 +65,7 @@ class Actor:
             (2, self.link),
             (22, self.write),
             (9, self.truncate),
+            (5, self.allocate),
             (9, self.copy),
             (12, self.rename),
             (2, self.exchange),
@@ -218,6 +229,28 @@ class Actor:
         with self._alive(), self._open(path) as fd:
             self.model.write(node, node.data[:size].ljust(size, b"\0"))
             os.ftruncate(fd, size)
+
+    def allocate(self) -> None:
+        """Punch a hole, or zero or allocate a range."""
+        path = self._some(stat.S_IFREG)
+        if path is None:
+            return
+        node = self.model.paths[path]
+        data = node.data
+        mode = self.random.choice(ALLOCATE)
+        start = self.random.choice([0, CHUNK, self.random.randrange(len(data) + 1)])
+        length = self.random.choice([1, CHUNK, 700, 3 * CHUNK, LARGEST])
+        stop = min(start + length, LARGEST)
+        if stop <= start:
+            return
+        self.tell(f"fallocate {path!r} {mode:#x} {start} to {stop} of {len(data)}")
+        if mode & (FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE):
+            data = data[:start] + bytes(max(0, min(stop, len(data)) - start)) + data[stop:]
+        if not mode & FALLOC_KEEP_SIZE:
+            data = data.ljust(stop, b"\0")
+        with self._alive(), self._open(path) as fd:
+            self.model.write(node, data)
+            fallocate(fd, mode, start, stop - start)
 
     def copy(self) -> None:
         old, new = self._some(stat.S_IFREG), self._some(stat.S_IFREG)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SECOND = 1_000_000_000
+NOBODY = 65534
 
 
 class Found(NamedTuple):
@@ -112,3 +113,21 @@ def plant(top: Path) -> Path:
         when = 1_000_000_000 * SECOND + count * 1_234_567_891
         os.utime(path, ns=(when, when), follow_symlinks=False)
     return top
+
+
+def as_user(action: Callable[[], object], uid: int = NOBODY, gid: int = NOBODY, groups: tuple[int, ...] = ()) -> int:
+    """The errno that `action` fails with in a process of that user; 0 when it succeeds."""
+    child = os.fork()
+    if not child:
+        status = 255
+        try:
+            os.setgroups(groups)
+            os.setgid(gid)
+            os.setuid(uid)
+            action()
+            status = 0
+        except OSError as error:
+            status = error.errno or 255
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -11,6 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from mfs.blocks.pieces import Piece, slice_pieces, total_length
 from mfs.copy import copy_range
 from mfs.file.content import Content, Snapshot
+from mfs.file.holes import punch
 from mfs.file.leaf import Leaf, Pieces
 from mfs.unixfs.cid import CID
 
@@ -95,6 +96,16 @@ class Files(RuleBasedStateMachine):
         model = self.models[file]
         model.extend(bytes(max(0, size - len(model))))
         del model[size:]
+
+    @rule(file=files, start=OFFSETS, stop=OFFSETS, most=st.integers(1, 3))
+    def punch(self, file: int, start: int, stop: int, most: int) -> None:
+        content, model = self.contents[file], self.models[file]
+        stop = min(stop, len(model))
+        model[start:stop] = bytes(max(0, stop - start))
+        while start < stop:
+            going_on = punch(content, start, stop, most)
+            assert going_on > start
+            start = going_on
 
     @rule(source=files, into=files, start=OFFSETS, at=OFFSETS, length=OFFSETS)
     def copy(self, source: int, into: int, start: int, at: int, length: int) -> None:

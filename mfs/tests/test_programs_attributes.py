@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mfs.tests.mounting import Mount
-from mfs.tests.programs import run
+from mfs.tests.programs import NOBODY, as_user, run
 
 pytestmark = [
     pytest.mark.kernel("root"),
@@ -20,28 +20,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
 ]
 
-NOBODY = 65534
 SECOND = 1_000_000_000
 PAUSE = 0.005
 """Seconds after which the kernel's clock shows another time."""
-
-
-def as_user(action: Callable[[], object], uid: int = NOBODY, gid: int = NOBODY, groups: tuple[int, ...] = ()) -> int:
-    """The errno that `action` fails with in a process of that user; 0 when it succeeds."""
-    child = os.fork()
-    if not child:
-        status = 255
-        try:
-            os.setgroups(groups)
-            os.setgid(gid)
-            os.setuid(uid)
-            action()
-            status = 0
-        except OSError as error:
-            status = error.errno or 255
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def shown(path: Path) -> dict[str, int]:

@@ -6,6 +6,7 @@ import random
 import shutil
 from pathlib import Path
 
+from mfs.file.holes import punch
 from mfs.tests.unixfs_build import Blocks
 from mfs.tree.node import Directory, File, Node, Symlink
 from mfs.tree.record import ROOT_INO
@@ -126,7 +127,7 @@ class Worker:
         tree = self.volume.tree
         parent = pick.choice(self._directories())
         name = pick.choice([b"a", b"b", b"c", b"d", b"n" * 200])
-        action = pick.randrange(12)
+        action = pick.randrange(13)
         entry = tree.entry(parent, name)
         files = self._files()
         if action < 2 and entry is None:
@@ -154,3 +155,9 @@ class Worker:
             tree.unlink(parent, name)
         elif action == 11 and entry is not None and entry.dtype == 4 and not tree.directory(entry.ino).entries:
             tree.rmdir(parent, name)
+        elif action == 12 and files:
+            _, _, file = pick.choice(files)
+            start = pick.randrange(file.size + 1)
+            stop = min(file.size, start + pick.choice([500, CHUNK, 3 * CHUNK, file.size]))
+            assert punch(file.content, start, stop, 1 << 20) == stop
+            tree.touched(file)
