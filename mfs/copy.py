@@ -10,12 +10,14 @@ hashed first serves both.
 
 from __future__ import annotations
 
-from mfs.file.content import Content
+from mfs.file.content import Content, NotInPieces
 from mfs.file.leaf import Leaf
 
 MAX_LEAVES = 4096
 """One call copies at most so many leaves one by one and then reports a short copy, which the kernel goes on with: the
 thread that answers requests is never away for long."""
+FOREIGN_LEAVES = 16
+"""The same for a source of another layout, of which bytes may have to be given a place first."""
 
 
 def copy_range(source: Content, start: int, target: Content, at: int, length: int) -> int:
@@ -32,15 +34,16 @@ def copy_range(source: Content, start: int, target: Content, at: int, length: in
             target.become(source)
             return length
     chunk = source.medium.chunk
+    most = FOREIGN_LEAVES if source.foreign else MAX_LEAVES
     if (start - at) % chunk:
-        length = min(length, MAX_LEAVES * chunk)
-        target.write_pieces(at, source.read(start, length))
+        length = min(length, most * chunk)
+        target.write_pieces(at, source.take(start, length))
         return length
     if source is not target and start == at == 0 and target.size == 0:
         target.become(source)
         target.truncate(length)
         return length
-    return _copy_alike(source, start, target, at, length)
+    return _copy_alike(source, start, target, at, length, most)
 
 
 def _is_prefix(source: Content, target: Content, start: int) -> bool:
@@ -50,25 +53,32 @@ def _is_prefix(source: Content, target: Content, start: int) -> bool:
     index, ragged = divmod(start, source.medium.chunk)
     if min(source.base_leaves, index) != min(target.base_leaves, index):
         return False
-    if ragged and target.read(start - ragged, ragged) != source.read(start - ragged, ragged):
+    if ragged and not _same(source, target, start - ragged, ragged):
         return False
     mine = {i: leaf for i, leaf in target.leaves.items() if i < index}
     return mine == {i: leaf for i, leaf in source.leaves.items() if i < index}
 
 
-def _copy_alike(source: Content, start: int, target: Content, at: int, length: int) -> int:
+def _same(source: Content, target: Content, start: int, length: int) -> bool:
+    try:
+        return target.read(start, length) == source.read(start, length)
+    except NotInPieces:
+        return target.read_bytes(start, length) == source.read_bytes(start, length)
+
+
+def _copy_alike(source: Content, start: int, target: Content, at: int, length: int, most: int) -> int:
     chunk = source.medium.chunk
     end = start + length
     first = -(-start // chunk)
     last = end // chunk
     if first >= last:
-        target.write_pieces(at, source.read(start, length))
+        target.write_pieces(at, source.take(start, length))
         return length
     if start < first * chunk:
         head = first * chunk - start
-        target.write_pieces(at, source.read(start, head))
-    if last - first > MAX_LEAVES:
-        last = first + MAX_LEAVES
+        target.write_pieces(at, source.take(start, head))
+    if last - first > most:
+        last = first + most
         end = last * chunk
     shift = (at - start) // chunk
     if target.size < (last + shift) * chunk:
@@ -84,5 +94,5 @@ def _copy_alike(source: Content, start: int, target: Content, at: int, length: i
         target.put_leaf(index + shift, leaf)
     if end > last * chunk:
         tail = end - last * chunk
-        target.write_pieces(at + last * chunk - start, source.read(last * chunk, tail))
+        target.write_pieces(at + last * chunk - start, source.take(last * chunk, tail))
     return end - start

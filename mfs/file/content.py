@@ -8,12 +8,16 @@ changed since, by index.  A leaf that is in neither is zeros.  Three rules keep 
 2. a leaf in ``leaves`` tells all of its bytes, so what the base has there no longer matters;
 3. leaves are never changed in place (:mod:`mfs.file.leaf`), so copying a file is copying one dictionary.
 
+A base that came from elsewhere may be cut and laid out in another way (``foreign``).  As long as nothing changes, it
+is the file, block for block.  Here its leaves are stretches of ``chunk`` bytes like any others, whatever blocks hold
+them; only the commit looks at the difference, and cuts a changed file anew.
+
 Nothing here is proportional to the file but ``leaves``, and a commit empties that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from mfs.blocks.pieces import Piece, slice_pieces, total_length, zeros
@@ -27,6 +31,10 @@ _RECENT = 8
 """How many leaves of the base a file remembers the pieces of."""
 
 
+class NotInPieces(Exception):
+    """Bytes of a committed file lie in the index or amid a block: they can be read, but no piece has them."""
+
+
 class Medium(Protocol):
     """What a file needs of the place where bytes lie."""
 
@@ -34,7 +42,16 @@ class Medium(Protocol):
     """Bytes of a whole leaf."""
 
     def base_pieces(self, base: CID, start: int, stop: int) -> Pieces:
-        """Where the bytes `start` to `stop` of the committed file `base` lie."""
+        """Where the bytes `start` to `stop` of the committed file `base` lie.  :class:`NotInPieces`."""
+
+    def placed_pieces(self, base: CID, start: int, stop: int) -> Pieces:
+        """The same for one who keeps the pieces: bytes that are in none are put into a segment."""
+
+    def base_bytes(self, base: CID, start: int, stop: int) -> bytes:
+        """The bytes `start` to `stop` of the committed file `base`."""
+
+    def bytes_in(self, pieces: Pieces) -> bytes:
+        """The bytes of pieces."""
 
     def base_data(self, base: CID, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """The ranges between `start` and `stop` of the committed file `base` that are not holes, in order."""
@@ -81,6 +98,7 @@ class Content:
         "bound",
         "committing",
         "epoch",
+        "foreign",
         "leaves",
         "medium",
         "recent",
@@ -88,9 +106,13 @@ class Content:
         "unlogged",
     )
 
-    def __init__(self, medium: Medium, base: CID | None = None, size: int = 0, tsize: int = 0) -> None:
+    def __init__(
+        self, medium: Medium, base: CID | None = None, size: int = 0, tsize: int = 0, *, foreign: bool = False
+    ) -> None:
         self.medium = medium
         self.base = base
+        self.foreign = foreign
+        """The base may be of another layout than the profile's."""
         self.base_size = size
         self.base_tsize = tsize
         self.base_leaves = -(-size // medium.chunk)
@@ -118,7 +140,16 @@ class Content:
         )
 
     def pieces_of(self, index: int) -> Pieces:
-        """Where the bytes of leaf `index` lie; what is missing up to the leaf's end is zeros."""
+        """Where the bytes of leaf `index` lie, for one who keeps them; what is missing up to its end is zeros."""
+        try:
+            return self._seen(index)
+        except NotInPieces:
+            assert self.base is not None
+            chunk = self.medium.chunk
+            return self.medium.placed_pieces(self.base, index * chunk, min((index + 1) * chunk, self.base_size))
+
+    def _seen(self, index: int) -> Pieces:
+        """The same for one who only reads.  :class:`NotInPieces`."""
         leaf = self.leaves.get(index)
         if leaf is not None:
             return leaf.pieces if leaf.pieces is not None else self.medium.leaf_pieces(leaf)
@@ -143,14 +174,28 @@ class Content:
         return min(self.medium.chunk, self.base_size - index * self.medium.chunk)
 
     def read(self, offset: int, size: int) -> list[Piece]:
-        """Where the bytes `offset` to `offset + size` lie, zeros among them; fewer at the end of the file."""
+        """Where the bytes `offset` to `offset + size` lie, zeros among them; fewer at the end of the file.
+
+        :class:`NotInPieces`: some are in no piece; :meth:`read_bytes` has them, and :meth:`take` gives them a place.
+        """
+        if self.foreign and self.base is not None and self.clean:
+            # Its blocks may be tiny: no more of them are looked at than were asked for.
+            end = min(offset + size, self.size)
+            return list(self.medium.base_pieces(self.base, offset, end)) if offset < end else []
+        return self._read(offset, size, self._seen)
+
+    def take(self, offset: int, size: int) -> list[Piece]:
+        """The same for one who keeps the pieces."""
+        return self._read(offset, size, self.pieces_of)
+
+    def _read(self, offset: int, size: int, pieces_of: Callable[[int], Pieces]) -> list[Piece]:
         end = min(offset + size, self.size)
         found: list[Piece] = []
         chunk = self.medium.chunk
         while offset < end:
             index, start = divmod(offset, chunk)
             stop = min(chunk, start + end - offset)
-            pieces = self.pieces_of(index)
+            pieces = pieces_of(index)
             if len(pieces) == 1 and stop <= pieces[0][2]:
                 segment, at, _ = pieces[0]
                 found.append((segment, at + start if segment else 0, stop - start))
@@ -162,6 +207,23 @@ class Content:
                     found += zeros(missing)
             offset += stop - start
         return found
+
+    def read_bytes(self, offset: int, size: int) -> bytes:
+        """The bytes `offset` to `offset + size`, fewer at the end of the file, wherever they lie."""
+        end = min(offset + size, self.size)
+        parts: list[bytes] = []
+        chunk = self.medium.chunk
+        while offset < end:
+            index, start = divmod(offset, chunk)
+            stop = min(chunk, start + end - offset)
+            leaf = self.leaves.get(index)
+            if leaf is None and self.base is not None and index < self.base_leaves:
+                part = self.medium.base_bytes(self.base, offset, min(offset - start + stop, self.base_size))
+            else:
+                part = self.medium.bytes_in(slice_pieces(self._seen(index), start, stop))
+            parts += (part, bytes(stop - start - len(part)))
+            offset += stop - start
+        return b"".join(parts)
 
     def data_from(self, offset: int) -> Iterator[tuple[int, int]]:
         """The ranges ``(start, stop)`` from `offset` on that some piece holds, in order; between them are holes."""
@@ -175,7 +237,7 @@ class Content:
             if index == NO_CUT:
                 return
             at = index * chunk
-            for segment, _, length in self.pieces_of(index):
+            for segment, _, length in self._seen(index):
                 stop = min(at + length, self.size)
                 if segment and stop > offset:
                     yield max(at, offset), stop
@@ -236,9 +298,10 @@ class Content:
         self.unlogged.leaves = {i for i in self.unlogged.leaves if i < first}
         self.size = size
 
-    def replace(self, base: CID | None, size: int, tsize: int) -> None:
+    def replace(self, base: CID | None, size: int, tsize: int, *, foreign: bool = False) -> None:
         """The file is now `base`, whole, or empty."""
         self.base, self.base_size, self.base_tsize = base, size, tsize
+        self.foreign = foreign
         self.base_leaves = -(-size // self.medium.chunk)
         self.size = size
         self.leaves = {}
@@ -249,7 +312,7 @@ class Content:
 
     def become(self, source: Content) -> None:
         """The file is now what `source` is, uncommitted bytes and all; no byte and no hash is touched."""
-        self.replace(source.base, source.base_size, source.base_tsize)
+        self.replace(source.base, source.base_size, source.base_tsize, foreign=source.foreign)
         self.base_leaves = source.base_leaves
         self.size = source.size
         self.leaves = source.leaves.copy()
@@ -304,6 +367,7 @@ class Content:
         self.committing = None
         if taken.epoch != self.epoch:
             return
+        self.foreign = taken.foreign and base == taken.base
         self.base, self.base_size, self.base_tsize = base, taken.size, tsize
         self.base_leaves = min(-(-taken.size // self.medium.chunk), self.bound)
         self.recent = {}
@@ -338,7 +402,7 @@ class Content:
 class Snapshot:
     """A file at a commit's point in time."""
 
-    __slots__ = ("base", "base_leaves", "base_size", "base_tsize", "epoch", "leaves", "size")
+    __slots__ = ("base", "base_leaves", "base_size", "base_tsize", "epoch", "foreign", "leaves", "size")
 
     def __init__(self, content: Content) -> None:
         self.base = content.base
@@ -346,5 +410,6 @@ class Snapshot:
         self.base_tsize = content.base_tsize
         self.base_leaves = content.base_leaves
         self.size = content.size
+        self.foreign = content.foreign
         self.epoch = content.epoch
         self.leaves = content.leaves.copy()

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 from collections import deque
 from collections.abc import Iterator
 
 import trio
 
-from mfs.blocks.pieces import Piece, slice_pieces, total_length
+from mfs.blocks.errors import BlockNotFound
+from mfs.blocks.pieces import Piece, coalesce, slice_pieces, total_length
 from mfs.blocks.store import EmbeddedStore
-from mfs.file.content import Content
+from mfs.file.content import Content, NotInPieces
 from mfs.file.hashing import hash_leaf
 from mfs.file.leaf import Leaf, Pieces
-from mfs.unixfs.cid import CID
+from mfs.unixfs.cid import CID, DAG_PB, codec_of
+from mfs.unixfs.errors import MalformedBlock, UnixFSError
 from mfs.unixfs.layout import zero_subtrees
-from mfs.unixfs.nodes import NodeCache
+from mfs.unixfs.nodes import NodeCache, leaf_span
 from mfs.unixfs.profile import Profile
+from mfs.unixfs.reader import Leaf as Stretch
 from mfs.unixfs.reader import file_size, leaves
 
 logger = logging.getLogger("mfs")
 
 _HASHED_AT_ONCE = 8
 """Leaves hashed by one visit to the worker thread."""
+_KNOWN_SPANS = 4096
+"""Leaves in large blocks of another layout whose place within the block is remembered."""
 _CACHED_LINKS = 1 << 17
 """Links of file nodes that are kept decoded."""
 
@@ -39,27 +46,58 @@ class StoreMedium:
         self.profile = profile
         self.chunk = profile.chunk_size
         self.cache = NodeCache(store.get, _CACHED_LINKS, self._leaf_size)
+        self._amid: dict[CID, Pieces] = {}
         self._full: deque[tuple[Content, int, Leaf]] = deque()
         self._wake = trio.Event()
 
     def base_pieces(self, base: CID, start: int, stop: int) -> Pieces:
-        only = self.store.leaf_pieces(base)
-        if only is not None:
-            return slice_pieces(only, start, stop)
         found: list[Piece] = []
-        for leaf in leaves(base, start, stop, self.cache):
-            found += slice_pieces(self._stored(leaf.cid), leaf.skip, leaf.skip + leaf.length)
+        with reading():
+            only = self.store.leaf_pieces(base)
+            if only is not None:
+                return slice_pieces(only, start, stop)
+            for leaf in leaves(base, start, stop, self.cache):
+                pieces = self._kept(leaf.cid)
+                if pieces is None:
+                    raise NotInPieces
+                found += self._part(leaf, pieces)
         return tuple(found)
+
+    def placed_pieces(self, base: CID, start: int, stop: int) -> Pieces:
+        found: list[Piece] = []
+        with reading():
+            for leaf in leaves(base, start, stop, self.cache):
+                pieces = self._kept(leaf.cid)
+                if pieces is not None:
+                    found += self._part(leaf, pieces)
+                else:
+                    found.append(self.store.segments.shared.append(self._bytes(leaf)))
+        return coalesce(found)
+
+    def base_bytes(self, base: CID, start: int, stop: int) -> bytes:
+        with reading():
+            parts = []
+            for leaf in leaves(base, start, stop, self.cache):
+                pieces = self._kept(leaf.cid)
+                parts.append(self._bytes(leaf) if pieces is None else self.bytes_in(self._part(leaf, pieces)))
+            return b"".join(parts)
+
+    def bytes_in(self, pieces: Pieces) -> bytes:
+        return self.store.segments.read(pieces)
 
     def base_data(self, base: CID, start: int, stop: int) -> Iterator[tuple[int, int]]:
         only = self.store.leaf_pieces(base)
         if only is not None:
             yield from _data(slice_pieces(only, start, stop), start)
             return
-        holes = zero_subtrees(self.profile, file_size(base, self.cache))
-        for leaf in leaves(base, start, stop, self.cache, holes):
-            pieces = slice_pieces(self._stored(leaf.cid), leaf.skip, leaf.skip + leaf.length)
-            yield from _data(pieces, leaf.offset)
+        with reading():
+            holes = zero_subtrees(self.profile, file_size(base, self.cache))
+            for leaf in leaves(base, start, stop, self.cache, holes):
+                pieces = self._kept(leaf.cid)
+                if pieces is None:
+                    yield leaf.offset, leaf.offset + leaf.length
+                else:
+                    yield from _data(self._part(leaf, pieces), leaf.offset)
 
     def leaf_pieces(self, leaf: Leaf) -> Pieces:
         if leaf.link is None:
@@ -103,12 +141,49 @@ class StoreMedium:
         return None if pieces is None else total_length(pieces)
 
     def _stored(self, cid: CID) -> Pieces:
-        pieces = self.store.leaf_pieces(cid)
+        pieces = self._kept(cid)
         if pieces is None:
             # A leaf that came from elsewhere as a small block: its bytes get a place of their own.
             data = self.store.leaf_bytes(cid)
             pieces = (self.store.segments.shared.append(data),) if data else ()
         return pieces
+
+    def _kept(self, cid: CID) -> Pieces | None:
+        """The pieces that hold the file bytes of a leaf, None where they lie in the index (or in the CID itself)."""
+        pieces = self.store.leaf_pieces(cid)
+        if pieces is None and codec_of(cid) == DAG_PB:
+            # A block of another layout that is too large for the index: the bytes lie amid it.
+            pieces = self._amid.pop(cid, None)
+            if pieces is None:
+                _, block = self.store.places(cid)
+                if not block:
+                    return None
+                pieces = slice_pieces(block, *leaf_span(cid, self.store.get(cid)))
+                if len(self._amid) >= _KNOWN_SPANS:
+                    del self._amid[next(iter(self._amid))]
+            self._amid[cid] = pieces
+        return pieces
+
+    def _part(self, leaf: Stretch, pieces: Pieces) -> Pieces:
+        part = slice_pieces(pieces, leaf.skip, leaf.skip + leaf.length)
+        if total_length(part) != leaf.length:
+            raise MalformedBlock("leaf is shorter than its parent says", leaf.cid)
+        return part
+
+    def _bytes(self, leaf: Stretch) -> bytes:
+        data = self.store.leaf_bytes(leaf.cid)[leaf.skip : leaf.skip + leaf.length]
+        if len(data) != leaf.length:
+            raise MalformedBlock("leaf is shorter than its parent says", leaf.cid)
+        return data
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Blocks that are missing or not what they should be are EIO, with what is wrong as the reason."""
+    try:
+        yield
+    except (BlockNotFound, UnixFSError) as error:
+        raise OSError(errno.EIO, str(error)) from error
 
 
 def _data(pieces: Pieces, at: int) -> Iterator[tuple[int, int]]:

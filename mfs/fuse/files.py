@@ -11,6 +11,7 @@ import trio
 from mfs.blocks.appender import Appender
 from mfs.blocks.pieces import Piece, total_length
 from mfs.copy import copy_range
+from mfs.file.content import NotInPieces
 from mfs.fuse.base import MAX_READ, SIGNED, Base
 from mfs.fuse.inodes import kill_suidgid
 from mfs.tree.node import File, Node
@@ -64,7 +65,10 @@ class Files(Base):
         offset, size = arg.offset, arg.size
         if size > MAX_READ:
             raise OSError(errno.EINVAL, f"a read of {size} bytes")
-        pieces = content.read(offset, size)
+        try:
+            pieces = content.read(offset, size)
+        except NotInPieces:
+            return content.read_bytes(offset, size)
         if not pieces:
             return b""
         length = total_length(pieces)

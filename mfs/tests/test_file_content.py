@@ -37,6 +37,14 @@ class Memory:
     def base_pieces(self, base: CID, start: int, stop: int) -> Pieces:
         return slice_pieces((self.append(base),) if base else (), start, stop)
 
+    placed_pieces = base_pieces
+
+    def base_bytes(self, base: CID, start: int, stop: int) -> bytes:
+        return base[start:stop]
+
+    def bytes_in(self, pieces: Pieces) -> bytes:
+        return self.text(pieces)
+
     def base_data(self, base: CID, start: int, stop: int) -> Iterator[tuple[int, int]]:
         yield start, min(stop, len(base))
 

@@ -9,6 +9,7 @@ from mfs.unixfs.cid import CID, DAG_PB, RAW, codec_of, identity_data
 from mfs.unixfs.dagpb import PBLink, decode_node, split_node
 from mfs.unixfs.data import DataType, Mtime, UnixFSData, decode_data
 from mfs.unixfs.errors import MalformedBlock, WrongKind
+from mfs.unixfs.varint import read_uvarint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ __all__ = [
     "SymlinkNode",
     "decode_block",
     "leaf_data",
+    "leaf_span",
 ]
 
 MURMUR3_X64_64 = 0x22
@@ -190,6 +192,36 @@ def leaf_data(cid: CID, block: bytes) -> bytes:
     if message is None or message.type not in (DataType.File, DataType.Raw):
         raise WrongKind(cid, "file", "node without UnixFS message" if message is None else message.type.name)
     return message.data or b""
+
+
+def leaf_span(cid: CID, block: bytes) -> tuple[int, int]:
+    """Where in a block the file bytes lie that it holds itself (`leaf_data`): the first, and the one behind the last.
+
+    Raises:
+        MalformedBlock, WrongKind: it is no part of a file.
+    """
+    data = leaf_data(cid, block)
+    if codec_of(cid) == RAW or not data:
+        return 0, len(data)
+    # The block is sound, so its message can be found field by field; of a field that is there twice the last counts.
+    return _find(block, *_find(block, 0, len(block), 0x0A), 0x12)
+
+
+def _find(block: bytes, position: int, end: int, wanted: int) -> tuple[int, int]:
+    """The span of the last field with the tag `wanted` in a message known to be sound."""
+    span = (0, 0)
+    while position < end:
+        tag, behind = read_uvarint(block, position)
+        if tag & 7 == 2:
+            length, start = read_uvarint(block, behind)
+            position = start + length
+            if tag == wanted:
+                span = (start, position)
+        elif tag & 7 == 0:
+            position = read_uvarint(block, behind)[1]
+        else:
+            position = behind + (8 if tag & 7 == 1 else 4)
+    return span
 
 
 class NodeCache:
