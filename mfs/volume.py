@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
 import trio
@@ -126,6 +127,14 @@ class Volume:
     async def commit(self) -> Commit:
         """Make everything done so far part of a durable commit, and say which.  OSError: the disk did not take it."""
         return await self._committer.commit()
+
+    def at_once(self) -> AbstractAsyncContextManager[None]:
+        """What is done inside is in one commit, whole; :meth:`mfs.commit.committer.Committer.at_once`."""
+        return self._committer.at_once()
+
+    async def flush(self) -> None:
+        """Make blocks and small records that were put into the store durable.  OSError: the disk did not take them."""
+        await self._committer.flush()
 
     async def sync(self, node: Node) -> None:
         """Return when everything done to `node` so far can no longer be lost.  OSError: the disk did not take it."""

@@ -112,6 +112,16 @@ class Index:
         value = self._txn.get(name, None, self._meta)
         return None if value is None else bytes(value)
 
+    def metas(self, prefix: bytes) -> dict[bytes, bytes]:
+        """The small records whose names begin so."""
+        found = {}
+        with self._txn.cursor(self._meta) as cursor:
+            more = cursor.set_range(prefix)
+            while more and bytes(cursor.key()).startswith(prefix):
+                found[bytes(cursor.key())] = bytes(cursor.value())
+                more = cursor.next()
+        return found
+
     def multihashes(self) -> Iterator[bytes]:
         """All keys in order, also across a `renew`. What is written while walking may or may not be seen."""
         last = b""

@@ -233,6 +233,15 @@ class EmbeddedStore:
                 return batch.meta[name]
         return self._index.meta(name)
 
+    def metas(self, prefix: bytes) -> dict[bytes, bytes]:
+        """The small records whose names begin so, by name, in order."""
+        self._settle()
+        found: dict[bytes, bytes | None] = dict(self._index.metas(prefix))
+        for batch in (self._writing, self._pending):
+            if batch is not None:
+                found.update({name: record for name, record in batch.meta.items() if name.startswith(prefix)})
+        return {name: record for name, record in sorted(found.items()) if record is not None}
+
     def set_meta(self, name: bytes, record: bytes | None) -> None:
         """Change a small record (None deletes it): visible at once, durable with the next batch written."""
         self._pending.meta[name] = record

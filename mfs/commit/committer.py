@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -16,7 +16,6 @@ from mfs.file.medium import StoreMedium
 from mfs.journal.journal import Journal
 from mfs.tree.node import Directory, File
 from mfs.tree.tree import Tree
-from mfs.unixfs.cid import RAW, cid_v1
 
 logger = logging.getLogger("mfs")
 
@@ -108,6 +107,19 @@ class Committer:
                     await self._commit()
             return self.head
 
+    @asynccontextmanager
+    async def at_once(self) -> AsyncIterator[None]:
+        """What is done meanwhile is in one commit, whole: neither a commit nor an fsync sees a part of it.
+
+        The commit is durable when this returns.  OSError: the disk did not take it, and it is to be committed still.
+        """
+        with trio.CancelScope(shield=True):
+            async with self._lock:
+                async with self._journal.lock:
+                    yield
+                if self._tree.dirty:
+                    await self._commit()
+
     async def _commit(self) -> None:
         point, window = await self._point()
         builder = Builder(point, self._tree.meta, self._medium, self._flush, self._behind)
@@ -150,12 +162,15 @@ class Committer:
     def _sealed(self, point: PointInTime, built: Built) -> Commit:
         previous = None
         if self.head.root is not None:
-            before = self.head.encode()
-            previous = cid_v1(RAW, hashlib.sha256(before).digest())
-            self._store.put(previous, before)
+            previous = self.head.cid
+            self._store.put(previous, self.head.encode())
         if built.root is None:
             raise OSError("the root directory has no CID")
         return Commit(built.root, built.meta, previous, point.time, point.next_ino, point.log)
+
+    async def flush(self) -> None:
+        """Make the blocks and small records that were put so far durable.  OSError: the disk did not take them."""
+        await self._flush()
 
     async def _flush(self, record: bytes | None = None) -> None:
         """Write what was put so far; with `record`, the commit with it."""

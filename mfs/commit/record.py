@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from mfs.unixfs.cid import CID, cid_str, parse_cid
+from mfs.unixfs.cid import CID, RAW, cid_str, cid_v1, parse_cid
 
 HEAD = b"head"
 """The name under which the index holds the newest commit."""
@@ -41,6 +42,11 @@ class Commit:
             key: cid_str(CID(value)) if isinstance(value, bytes) else value for key, value in asdict(self).items()
         }
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+
+    @property
+    def cid(self) -> CID:
+        """The CID of the commit: that of :meth:`encode` as a raw block.  The newest is not kept as a block yet."""
+        return cid_v1(RAW, hashlib.sha256(self.encode()).digest())
 
     @classmethod
     def first(cls, now: int, log: int) -> Commit:
