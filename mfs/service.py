@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import trio
 
+from mfs.control.server import serve_control
 from mfs.fuse import MFS
 from mfs.volume import Volume
 from rawfuse import DeviceChannel, Server
@@ -51,6 +52,7 @@ async def serve(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(volume.run)
             nursery.start_soon(_begin, server, mounted, ready)
+            nursery.start_soon(_answer_commands, volume, server)
             with serving:
                 await server.serve()
             nursery.cancel_scope.cancel()
@@ -68,6 +70,12 @@ async def _begin(server: Server, mounted: Mounted, ready: Callable[[], None] | N
     await trio.to_thread.run_sync(mounted.set_read_ahead, _READ_AHEAD)
     if ready is not None:
         ready()
+
+
+async def _answer_commands(volume: Volume, server: Server) -> None:
+    # Not before there is a kernel that can be told of changes.
+    await server.initialized.wait()
+    await serve_control(volume, server.notify)
 
 
 async def _stop_on_signal(

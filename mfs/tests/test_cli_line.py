@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from mfs.cli.command import parser
 from mfs.tests.commanding import Place, new_place
 from mfs.unixfs.profile import PROFILES
 
-COMMANDS = ("mount", "umount", "run", "stat")
+COMMANDS = tuple(
+    name for action in parser()._actions if isinstance(action, argparse._SubParsersAction) for name in action.choices
+)
 
 
 @pytest.fixture

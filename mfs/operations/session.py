@@ -1,0 +1,62 @@
+"""What an operation works with: the volume, whoever asked for it, and the kernel's caches."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from mfs.control.frames import BrokenFrame
+from mfs.control.link import Link, LinkLost
+from mfs.operations.caches import Caches
+from mfs.tree.node import Node
+from mfs.volume import Volume
+
+__all__ = ["Session"]
+
+
+class Session:
+    """One operation under way.
+
+    Attributes:
+        volume: what it works on; everything between two awaits is one step that nobody sees half of.
+        caches: to be told of every change of the tree, so that a mount shows it.
+    """
+
+    def __init__(self, volume: Volume, link: Link, caches: Caches, *, closes: bool) -> None:
+        self.volume = volume
+        self.caches = caches
+        self._link = link
+        self._closes = closes
+        self._ended = False
+
+    async def item(self, item: Any) -> None:
+        """Give one item of the answer: anything JSON can say."""
+        await self._link.send({"item": item})
+
+    async def data(self, data: bytes) -> None:
+        """Give bytes, at most :data:`~mfs.control.frames.MAX_DATA` of them."""
+        await self._link.send(data)
+
+    async def input(self) -> AsyncIterator[Any]:
+        """What the caller sends, as it comes: items, and bytes.  LinkLost, BrokenFrame: it did not come to its end."""
+        while not self._ended:
+            message = await self._link.receive()
+            if message is None:
+                raise LinkLost("the caller is gone in the middle of what it sent")
+            if isinstance(message, bytes):
+                yield message
+            elif "item" in message:
+                yield message["item"]
+            elif message.get("end") is True:
+                self._ended = True
+            else:
+                raise BrokenFrame("neither an item, nor bytes, nor the end")
+
+    async def settled(self, *nodes: Node) -> None:
+        """Returns when what was done to `nodes` is durable.
+
+        Where the process ends with this operation there is nothing to do: a commit ends it.
+        """
+        if not self._closes:
+            for node in nodes:
+                await self.volume.sync(node)
