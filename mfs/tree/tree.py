@@ -27,6 +27,7 @@ from mfs.tree.record import (
     inode_key,
     unpack_entries,
     unpack_inode,
+    xattr_key,
 )
 
 NAME_MAX = 255
@@ -34,7 +35,7 @@ TARGET_MAX = 4095
 """Bytes of a symbolic link's target, as many as the kernel takes in a reply."""
 LOADED_WHOLE = 4096
 """A directory of at most so many entries is loaded whole when a name is first asked for."""
-KEPT_NODES = 50_000
+KEPT_NODES = 16_384
 """After a commit, clean nodes beyond this number leave memory."""
 KEPT_NAMES = 16_384
 """After a commit, a directory keeps at most so many names in memory."""
@@ -59,8 +60,8 @@ class Tree:
     """The nodes of one volume.
 
     `meta` is the metadata map of the last commit, `medium` the place where file bytes lie, `next_ino` the first inode
-    number that was never given out.  ``dirty`` are the nodes that the next commit has to write, ``unlogged`` and
-    ``unlogged_names`` what the log does not know yet.
+    number that was never given out.  ``dirty`` are the nodes that the next commit has to write, ``unlogged``,
+    ``unlogged_names`` and ``unlogged_xattrs`` what the log does not know yet.
     """
 
     def __init__(self, meta: BTree, medium: Medium, next_ino: int, clock: Callable[[], int] = time.time_ns) -> None:
@@ -73,6 +74,9 @@ class Tree:
         self.dirty: dict[int, Node] = {}
         self.unlogged: dict[int, Node] = {}
         self.unlogged_names: dict[tuple[int, bytes], None] = {}
+        self.unlogged_xattrs: dict[tuple[int, bytes], None] = {}
+        self.xattr_bytes = 0
+        """Bytes of extended attributes that were set since the last commit; they are in memory."""
         self.pinned = 0
         """Readers that hold pieces of segments while they wait."""
         self.on_change: Callable[[], None] | None = None
@@ -154,7 +158,7 @@ class Tree:
     def _load_names(self, directory: Directory) -> None:
         names = directory.names
         ino = directory.ino
-        for key, value in self.meta.items(entry_key(ino, 0), inode_key(ino + 1)):
+        for key, value in self.meta.items(entry_key(ino, 0), xattr_key(ino)):
             for name, entry in unpack_entries(value, int.from_bytes(key[9:], "big")).items():
                 if name not in names:
                     names[name] = entry
