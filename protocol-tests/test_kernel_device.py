@@ -293,8 +293,11 @@ def test_a_failing_synchronous_init_fails_the_mount(device: int) -> None:
     thread.join(5)
 
 
-def test_dev_fd_names_a_descriptor() -> None:
-    assert passed_fd("/dev/fd/7") == 7
+def test_dev_fd_names_a_descriptor(device: int) -> None:
+    assert passed_fd(f"/dev/fd/{device}") == device
+    for number in (987654, "9" * 9):
+        with pytest.raises(DeviceError, match="nobody passed"):
+            passed_fd(f"/dev/fd/{number}")
     assert [passed_fd(path) for path in ("/dev/fd/", "/dev/fd/x", "/mnt", "/dev/fd/7/x")] == [None] * 4
 
 

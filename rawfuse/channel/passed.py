@@ -8,23 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 import stat
 
 from rawfuse.channel.device import DeviceChannel
 from rawfuse.channel.seqpacket import SeqpacketChannel
+from rawfuse.mount.device import passed_fd
 from rawfuse.mount.errors import DeviceError
 
 __all__ = ["channel_of_fd", "passed_fd", "receive_channel", "send_fd"]
-
-_PATH = re.compile(r"/dev/fd/([0-9]{1,9})")
-
-
-def passed_fd(mountpoint: str | os.PathLike[str]) -> int | None:
-    """N where `mountpoint` reads /dev/fd/N, else None."""
-    found = _PATH.fullmatch(os.fspath(mountpoint))
-    return None if found is None else int(found[1])
 
 
 def channel_of_fd(fd: int) -> DeviceChannel | SeqpacketChannel:

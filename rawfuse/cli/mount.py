@@ -12,9 +12,11 @@ from collections.abc import Sequence
 
 import trio
 
-from rawfuse import DeviceChannel, Filesystem, Mounted, MountError, Server, mount
+from rawfuse import Filesystem, Mounted, MountError, Server, mount
+from rawfuse.channel import channel_of_fd
 from rawfuse.errors import ProtocolError
 from rawfuse.mount import UnmountError
+from rawfuse.serve import let_read_ahead
 
 __all__ = ["main"]
 
@@ -26,6 +28,7 @@ directory as well. It is called with the ARGUMENTs. For instance:
 
 The mount is served until it is unmounted (umount DIR, fusermount3 -u DIR) or this program gets SIGINT (Ctrl-C) or
 SIGTERM. Then it vanishes at once from the tree, and is served on until nobody uses it; the signal again ends that.
+DIR may read /dev/fd/N: a FUSE device that the calling program has mounted, and will unmount.
 The kernel checks permissions (default_permissions) unless told otherwise.
 """
 
@@ -116,11 +119,11 @@ def load(name: str, arguments: Sequence[str]) -> Filesystem:
 
 
 async def _serve(filesystem: Filesystem, mounted: Mounted) -> None:
-    server = Server(filesystem, DeviceChannel(mounted.fd))
+    server = Server(filesystem, channel_of_fd(mounted.fd))
     failure: ProtocolError | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(_stop_on_signal, mounted, nursery.cancel_scope)
-        nursery.start_soon(_tell, server, mounted)
+        nursery.start_soon(_ready, server, mounted)
         try:
             await server.serve()
         except ProtocolError as error:
@@ -130,8 +133,9 @@ async def _serve(filesystem: Filesystem, mounted: Mounted) -> None:
         raise failure
 
 
-async def _tell(server: Server, mounted: Mounted) -> None:
+async def _ready(server: Server, mounted: Mounted) -> None:
     await server.initialized.wait()
+    await let_read_ahead(mounted, server.filesystem)
     print(f"rawfuse mount: {mounted.mountpoint} is mounted", file=sys.stderr, flush=True)
 
 
@@ -142,7 +146,7 @@ async def _stop_on_signal(
         task_status.started()
         stopping = False
         async for _ in signals:
-            if stopping:
+            if stopping or mounted.method == "passed":
                 serving.cancel()
                 return
             stopping = True

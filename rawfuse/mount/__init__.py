@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rawfuse.mount.bind import bind_mount
 from rawfuse.mount.connections import Connection, fuse_connections, mount_fusectl
-from rawfuse.mount.device import DEFAULT_DEVICE, open_device, set_sync_init
+from rawfuse.mount.device import DEFAULT_DEVICE, open_device, passed_fd, set_sync_init
 from rawfuse.mount.errors import (
     DeadMountError,
     DeviceError,
@@ -19,6 +19,7 @@ from rawfuse.mount.errors import (
 from rawfuse.mount.mountinfo import MountEntry, find_mount, mount_entries, parse_mountinfo
 from rawfuse.mount.mounting import DetachedMount, Mounted, mount, mount_detached
 from rawfuse.mount.namespace import unshare_mount_namespace, unshare_user_mount_namespace
+from rawfuse.mount.options import MountArguments
 from rawfuse.mount.unmount import abort_connection, clean_dead_mount, dead_mount, umount
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "DetachedMount",
     "DeviceError",
     "HelperError",
+    "MountArguments",
     "MountEntry",
     "MountError",
     "MountOptionError",
@@ -48,6 +50,7 @@ __all__ = [
     "mount_fusectl",
     "open_device",
     "parse_mountinfo",
+    "passed_fd",
     "set_sync_init",
     "umount",
     "unshare_mount_namespace",

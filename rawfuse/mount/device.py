@@ -5,16 +5,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import select
 
 from rawfuse.mount.errors import DeviceError
 
-__all__ = ["DEFAULT_DEVICE", "connection_of", "connection_over", "open_device", "set_sync_init"]
+__all__ = ["DEFAULT_DEVICE", "connection_of", "connection_over", "open_device", "passed_fd", "set_sync_init"]
 
 DEFAULT_DEVICE = "/dev/fuse"
 
 _NUMBER = os.makedev(10, 229)
 """MISC_MAJOR and FUSE_MINOR (linux/miscdevice.h)."""
+
+_PASSED = re.compile(r"/dev/fd/([0-9]{1,9})")
 
 _ADVICE = {
     errno.ENOENT: "there is no FUSE device: load the module with modprobe fuse, or give a container --device /dev/fuse",
@@ -40,6 +43,19 @@ def open_device(path: str | os.PathLike[str] | None = None) -> int:
     if os.fstat(fd).st_rdev != _NUMBER:
         os.close(fd)
         raise DeviceError(errno.EINVAL, "not a FUSE device, whose number is 10:229", name)
+    return fd
+
+
+def passed_fd(mountpoint: str | os.PathLike[str]) -> int | None:
+    """N where `mountpoint` reads /dev/fd/N, else None. Raises DeviceError where that descriptor is not open."""
+    found = _PASSED.fullmatch(os.fspath(mountpoint))
+    if found is None:
+        return None
+    fd = int(found[1])
+    try:
+        fcntl.fcntl(fd, fcntl.F_GETFD)
+    except (OSError, OverflowError) as error:
+        raise DeviceError(errno.EBADF, "nobody passed this descriptor on", os.fspath(mountpoint)) from error
     return fd
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
 from types import TracebackType
-from typing import Final, Literal
+from typing import Final, Literal, Unpack
 
-from rawfuse.mount.device import connection_of, connection_over, open_device
+from rawfuse.mount.device import connection_of, connection_over, open_device, passed_fd
 from rawfuse.mount.errors import (
     DeadMountError,
     DeviceError,
@@ -23,12 +22,14 @@ from rawfuse.mount.errors import (
 from rawfuse.mount.fusermount import Lifeline, fusermount_mount, fusermount_with_lifeline
 from rawfuse.mount.kernel import attach, create_detached, mount_classic
 from rawfuse.mount.mountinfo import canonical, find_mount
-from rawfuse.mount.options import MountOptions
+from rawfuse.mount.options import MountArguments, MountOptions
 from rawfuse.mount.unmount import abort_connection, umount
 
 __all__ = ["DetachedMount", "Method", "Mounted", "mount", "mount_detached"]
 
 Method = Literal["auto", "new", "classic", "fusermount"]
+Way = Literal["new", "classic", "fusermount", "passed"]
+"""How it was done; "passed": by somebody else, who passed a descriptor on."""
 
 
 class Mounted:
@@ -37,7 +38,7 @@ class Mounted:
     Attributes:
         fd: the device, mounted, non-blocking, close-on-exec. It belongs to the channel that is made of it; whoever
             makes none closes it. When its last copy is closed the connection is over, and the mount dead.
-        mountpoint: absolute, symbolic links above the last component resolved.
+        mountpoint: absolute, symbolic links above the last component resolved; or /dev/fd/N, as it was passed on.
         connection: the number of the connection in fusectl (minor of st_dev), or None where it cannot be known.
         method: the way it was mounted.
 
@@ -47,7 +48,7 @@ class Mounted:
     __slots__ = ("_lifeline", "_standing", "connection", "fd", "method", "mountpoint")
 
     def __init__(
-        self, fd: int, mountpoint: str, connection: int | None, method: Method, lifeline: Lifeline | None = None
+        self, fd: int, mountpoint: str, connection: int | None, method: Way, lifeline: Lifeline | None = None
     ) -> None:
         self.fd: Final = fd
         self.mountpoint: Final = mountpoint
@@ -57,19 +58,24 @@ class Mounted:
         self._lifeline = lifeline
 
     def is_standing(self) -> bool:
-        """Whether this very mount is still the topmost one at its mount point; asks the file system nothing."""
+        """Whether this very mount is still the topmost one at its mount point; asks the file system nothing.
+
+        Of one that was passed on: whether its connection is not over, as far as that can be known.
+        """
+        if self.method == "passed":
+            return not connection_over(self.fd, self.connection)
         entry = find_mount(self.mountpoint)
         if entry is None or not entry.is_fuse or connection_over(self.fd, self.connection):
             return False
         return self.connection is None or entry.device[1] == self.connection
 
     def unmount(self, *, lazy: bool = True, force: bool = False) -> None:
-        """Takes it away; does nothing when it is gone already or another mount lies over it.
+        """Takes it away; does nothing when it is gone already, another mount lies over it, or it was passed on.
 
         The last user's pages may have to be written first: a process that serves the mount calls this from a worker
         thread (`trio.to_thread.run_sync`) while serving goes on. Raises UnmountError.
         """
-        if not self._standing:
+        if not self._standing or self.method == "passed":
             return
         if self.is_standing():
             try:
@@ -162,47 +168,34 @@ def _root_mode(path: str) -> int:
 def mount(
     mountpoint: str | os.PathLike[str],
     *,
-    fsname: str = "rawfuse",
-    subtype: str | None = None,
-    options: Iterable[str] = (),
-    allow_other: bool = False,
-    read_only: bool = False,
-    default_permissions: bool = False,
-    max_read: int | None = None,
     device: str | os.PathLike[str] | None = None,
     method: Method = "auto",
     auto_unmount: bool = False,
+    **arguments: Unpack[MountArguments],
 ) -> Mounted:
     """Mounts a FUSE file system at `mountpoint`, an existing directory (or file: then the root is a file).
 
     INIT waits in the device's queue afterwards: serve it before anybody touches the mount.
 
+    A mount point /dev/fd/N is a descriptor that the parent process has passed on: a device that it has mounted, and
+    will unmount, or a socket with a kernel's role behind it. Nothing is mounted then, and all else that is given here
+    is the parent's affair.
+
     Args:
-        fsname: the source column of /proc/mounts.
-        subtype: shown as type fuse.SUBTYPE.
-        options: further options, "name" or "name=value"; nosuid and nodev hold unless "suid" or "dev" is among them.
-        allow_other: users other than the one who mounts may enter; without it they get EACCES and no request is sent.
-        read_only: the kernel answers EROFS to what would change something.
-        default_permissions: the kernel checks modes itself.
-        max_read: bytes, at least 4096: the largest READ.
         device: the FUSE device; default $RAWFUSE_DEVICE, else /dev/fuse.
         method: "new" (fsopen ... move_mount), "classic" (mount(2)), "fusermount" (the set-uid helper), or "auto": the
             first of them that this kernel and this user allow; not the helper, which has a device of its own, where
             `device` names one.
         auto_unmount: the helper mounts and waits, to unmount when this process ends, however it ends.
+        arguments: fsname, subtype, options, allow_other, read_only, default_permissions, max_read: `MountArguments`.
 
     Raises:
         MountPointError, DeadMountError, DeviceError, MountOptionError, MountPermissionError, HelperError, MountError.
     """
-    wanted = MountOptions.of(
-        fsname=fsname,
-        subtype=subtype,
-        options=options,
-        allow_other=allow_other,
-        read_only=read_only,
-        default_permissions=default_permissions,
-        max_read=max_read,
-    )
+    wanted = MountOptions.of(**arguments)
+    passed = passed_fd(mountpoint)
+    if passed is not None:
+        return Mounted(passed, os.fspath(mountpoint), connection_of(passed), "passed")
     path = canonical(mountpoint)
     rootmode = _root_mode(path)
     path = os.path.realpath(path)
@@ -234,7 +227,7 @@ def _by_kernel(
         raise
 
 
-def _mount_fd(fd: int, path: str, rootmode: int, options: MountOptions, method: Method) -> Method:
+def _mount_fd(fd: int, path: str, rootmode: int, options: MountOptions, method: Method) -> Way:
     if method in ("auto", "new"):
         try:
             root = create_detached(fd, rootmode, options)
@@ -272,29 +265,15 @@ def _connection(fd: int, path: str) -> int | None:
 
 def mount_detached(
     *,
-    fsname: str = "rawfuse",
-    subtype: str | None = None,
-    options: Iterable[str] = (),
-    allow_other: bool = False,
-    read_only: bool = False,
-    default_permissions: bool = False,
-    max_read: int | None = None,
     device: str | os.PathLike[str] | None = None,
     fd: int | None = None,
+    **arguments: Unpack[MountArguments],
 ) -> DetachedMount:
     """As `mount`, but hung nowhere (Linux 5.2): for tests and tools, which reach it through `root_fd` alone.
 
     `fd` is an open device to mount, where it was made ready before (`set_sync_init`); it stays the caller's on error.
     """
-    wanted = MountOptions.of(
-        fsname=fsname,
-        subtype=subtype,
-        options=options,
-        allow_other=allow_other,
-        read_only=read_only,
-        default_permissions=default_permissions,
-        max_read=max_read,
-    )
+    wanted = MountOptions.of(**arguments)
     if fd is not None:
         return DetachedMount(fd, create_detached(fd, stat.S_IFDIR, wanted))
     fd = open_device(device)

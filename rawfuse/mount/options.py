@@ -6,12 +6,12 @@ import errno
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from rawfuse.mount import _syscalls as sc
 from rawfuse.mount.errors import MountOptionError
 
-__all__ = ["MountOptions"]
+__all__ = ["MountArguments", "MountOptions"]
 
 # name: (MOUNT_ATTR_* of fsmount(2), MS_* of mount(2), whether it sets or clears them)
 _GENERIC: Final[dict[str, tuple[int, int, bool]]] = {
@@ -28,6 +28,27 @@ _GENERIC: Final[dict[str, tuple[int, int, bool]]] = {
     "nodiratime": (sc.MOUNT_ATTR_NODIRATIME, sc.MS_NODIRATIME, True),
 }
 _OURS: Final = frozenset({"fd", "rootmode", "user_id", "group_id", "source", "subtype", "fsname"})
+
+
+class MountArguments(TypedDict, total=False):
+    """What every way of mounting can be told, by keyword.
+
+    fsname: the source column of /proc/mounts; default "rawfuse".
+    subtype: shown as type fuse.SUBTYPE; default none.
+    options: further options, "name" or "name=value"; nosuid and nodev hold unless "suid" or "dev" is among them.
+    allow_other: users other than the one who mounts may enter; without it they get EACCES and no request is sent.
+    read_only: the kernel answers EROFS to what would change something.
+    default_permissions: the kernel checks modes itself.
+    max_read: bytes, at least 4096: the largest READ.
+    """
+
+    fsname: str
+    subtype: str | None
+    options: Iterable[str]
+    allow_other: bool
+    read_only: bool
+    default_permissions: bool
+    max_read: int | None
 
 
 @dataclass(frozen=True)
@@ -47,22 +68,14 @@ class MountOptions:
     names: tuple[str, ...] = field(default=())
 
     @classmethod
-    def of(
-        cls,
-        *,
-        fsname: str,
-        subtype: str | None,
-        options: Iterable[str],
-        allow_other: bool,
-        read_only: bool,
-        default_permissions: bool,
-        max_read: int | None,
-    ) -> MountOptions:
-        """nosuid and nodev are set unless `options` has "suid" or "dev". Raises MountOptionError."""
-        wanted = ["nosuid", "nodev", *options]
-        wanted += ["ro"] if read_only else []
-        wanted += ["allow_other"] if allow_other else []
-        wanted += ["default_permissions"] if default_permissions else []
+    def of(cls, **arguments: Unpack[MountArguments]) -> MountOptions:
+        """Raises MountOptionError."""
+        fsname, subtype = arguments.get("fsname", "rawfuse"), arguments.get("subtype")
+        max_read = arguments.get("max_read")
+        wanted = ["nosuid", "nodev", *arguments.get("options", ())]
+        wanted += ["ro"] if arguments.get("read_only") else []
+        wanted += ["allow_other"] if arguments.get("allow_other") else []
+        wanted += ["default_permissions"] if arguments.get("default_permissions") else []
         wanted += [f"max_read={max_read}"] if max_read is not None else []
         for text in (fsname, subtype or "-", *wanted):
             _check(text)
