@@ -36,6 +36,9 @@ from mfs.tree.record import FIRST_INO, ROOT_INO, DamagedRecord
 from mfs.tree.tree import Tree
 from mfs.unixfs.layout import leaf_wrapping
 
+CROWDED = 32_768
+"""Changed nodes that wait for a commit, at a kilobyte each, before whoever changes another one has to wait too."""
+
 
 class Volume:
     """One mutable file system, opened; made by :meth:`open`.
@@ -52,6 +55,7 @@ class Volume:
         self.tree = tree
         self.profile = repo.profile
         self.journal = journal
+        self._room = trio.Lock()
         self._medium = medium
         self._committer = Committer(tree, medium, journal, head, lambda below: drop_logs(repo.log, below))
 
@@ -135,6 +139,12 @@ class Volume:
     async def flush(self) -> None:
         """Make blocks and small records that were put into the store durable.  OSError: the disk did not take them."""
         await self._committer.flush()
+
+    async def room(self) -> None:
+        """Return when no more than :data:`CROWDED` changed nodes wait for a commit.  OSError: commits fail."""
+        async with self._room:
+            if len(self.tree.dirty) >= CROWDED:
+                await self.commit()
 
     async def sync(self, node: Node) -> None:
         """Return when everything done to `node` so far can no longer be lost.  OSError: the disk did not take it."""

@@ -8,7 +8,7 @@ import os
 import trio
 
 from mfs.file.holes import punch
-from mfs.fuse.base import SIGNED, Base
+from mfs.fuse.base import SIGNED, Base, changing
 from mfs.fuse.inodes import kill_suidgid
 from mfs.tree.node import File
 from rawfuse import wire
@@ -32,6 +32,7 @@ class Allocation(Base):
     disk lacks what the file grows by, and otherwise makes it longer.  Zeroed and punched ranges are holes.
     """
 
+    @changing
     def fallocate(self, request: wire.Fallocate) -> Reply:
         arg, tree = request.arg, self._tree
         mode, start, stop = arg.mode, arg.offset, arg.offset + arg.length

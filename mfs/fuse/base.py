@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import TypeVar
+
 from mfs.fuse.attributes import entry_out
 from mfs.tree.node import Node
 from mfs.tree.tree import Tree
-from mfs.volume import Volume
-from rawfuse import Filesystem
+from mfs.volume import CROWDED, Volume
+from rawfuse import Filesystem, wire
+from rawfuse.filesystem import Answer, Reply
 
 SIGNED = 1 << 63
 """The first offset that is none."""
@@ -32,3 +37,28 @@ class Base(Filesystem):
         ino = node.ino
         self._tree.lookups.add(ino)
         return node.packed or entry_out(node, self._chunk)
+
+    async def room(self) -> None:
+        """Wait until so little is to be committed that more may be changed.  OSError: the disk takes no commit."""
+        await self._volume.room()
+
+
+S = TypeVar("S", bound=Base)
+R = TypeVar("R", bound=wire.Request)
+
+
+def changing(handler: Callable[[S, R], Reply]) -> Callable[[S, R], Reply]:
+    """A handler that makes nodes dirty: it waits while too many of them are, so that memory stays bounded."""
+
+    @wraps(handler)
+    def bounded(self: S, request: R) -> Reply:
+        if len(self._tree.dirty) < CROWDED:
+            return handler(self, request)
+        return later(self, request)
+
+    async def later(self: S, request: R) -> Answer:
+        await self.room()
+        reply = handler(self, request)
+        return reply if not isinstance(reply, Awaitable) else await reply
+
+    return bounded

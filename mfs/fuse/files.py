@@ -12,7 +12,7 @@ from mfs.blocks.appender import Appender
 from mfs.blocks.pieces import Piece, total_length
 from mfs.copy import copy_range
 from mfs.file.content import NotInPieces
-from mfs.fuse.base import MAX_READ, SIGNED, Base
+from mfs.fuse.base import MAX_READ, SIGNED, Base, changing
 from mfs.fuse.inodes import kill_suidgid
 from mfs.tree.node import File, Node
 from mfs.volume import Volume
@@ -40,6 +40,7 @@ class Files(Base):
         self._appenders: dict[Appender, File] = {}
         self._buffer = memoryview(bytearray(MAX_READ))
 
+    @changing
     def open(self, request: wire.Open) -> Reply:
         arg = request.arg
         if arg.flags & os.O_TRUNC:
@@ -88,6 +89,7 @@ class Files(Base):
             self._tree.pinned -= 1
         return out
 
+    @changing
     def write(self, request: wire.Write) -> Reply:
         arg = request.arg
         tree = self._tree
@@ -122,9 +124,11 @@ class Files(Base):
         self._appenders[appender] = file
         return appender
 
+    @changing
     def copy_file_range(self, request: wire.CopyFileRange) -> Reply:
         return _write_out(self._copy(request, request.arg, 0xFFFF_F000))
 
+    @changing
     def copy_file_range_64(self, request: wire.CopyFileRange64) -> Reply:
         return wire.fuse_copy_file_range_out(self._copy(request, request.arg, SIGNED))
 

@@ -7,7 +7,7 @@ import os
 import stat
 
 from mfs.fuse.attributes import attr_out
-from mfs.fuse.base import SIGNED, Base
+from mfs.fuse.base import SIGNED, Base, changing
 from mfs.tree.node import Node
 from mfs.tree.tree import NAME_MAX
 from rawfuse import wire
@@ -24,6 +24,7 @@ class Inodes(Base):
         tree = self._tree
         return attr_out(tree.nodes.get(request.nodeid) or tree.node(request.nodeid), self._chunk)
 
+    @changing
     def setattr(self, request: wire.SetAttr) -> Reply:
         tree, arg = self._tree, request.arg
         valid = arg.valid

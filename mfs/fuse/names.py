@@ -7,7 +7,7 @@ import os
 import stat
 
 from mfs.fuse.attributes import ABSENT
-from mfs.fuse.base import Base
+from mfs.fuse.base import Base, changing
 from mfs.fuse.files import OPENED
 from mfs.tree.node import Node, Symlink
 from mfs.tree.tree import NAME_MAX
@@ -37,37 +37,46 @@ class Names(Base):
             tree.directory(request.nodeid), name, mode, request.uid, request.gid, rdev=rdev, target=target
         )
 
+    @changing
     def mknod(self, request: wire.MkNod) -> Reply:
         return self._entry(self._make(request, request.name, request.arg.mode, rdev=request.arg.rdev))
 
+    @changing
     def mkdir(self, request: wire.MkDir) -> Reply:
         return self._entry(self._make(request, request.name, stat.S_IFDIR | request.arg.mode & 0o7777))
 
+    @changing
     def symlink(self, request: wire.Symlink) -> Reply:
         return self._entry(self._make(request, request.name, stat.S_IFLNK | 0o777, target=request.target))
 
+    @changing
     def create(self, request: wire.Create) -> Reply:
         node = self._make(request, request.name, stat.S_IFREG | request.arg.mode & 0o7777)
         return self._entry(node) + OPENED
 
+    @changing
     def link(self, request: wire.Link) -> Reply:
         node = self._tree.node(request.arg.oldnodeid)
         self._tree.link(node, self._tree.directory(request.nodeid), request.name)
         return self._entry(node)
 
+    @changing
     def unlink(self, request: wire.Unlink) -> Reply:
         self._tree.unlink(self._tree.directory(request.nodeid), request.name)
         return None
 
+    @changing
     def rmdir(self, request: wire.RmDir) -> Reply:
         self._tree.rmdir(self._tree.directory(request.nodeid), request.name)
         return None
 
+    @changing
     def rename(self, request: wire.Rename) -> Reply:
         tree = self._tree
         tree.rename(tree.directory(request.nodeid), request.name, tree.directory(request.arg.newdir), request.newname)
         return None
 
+    @changing
     def rename2(self, request: wire.Rename2) -> Reply:
         tree = self._tree
         parent, into = tree.directory(request.nodeid), tree.directory(request.arg.newdir)
