@@ -14,7 +14,8 @@ or import what you need from here.
 It gives a `trio.Path`, whose methods run in worker threads: a call that blocks this thread on the mount would wait for
 itself. For tests without trio there is `mounted`, which serves from a thread of its own.
 
-Where one may not mount, the test is skipped and says why.
+Where one may not mount, the test is skipped and says why. Without root and without fusermount3 one may in namespaces of
+one's own, where the device's mode is 0666: `unshare -Urm pytest`.
 """
 
 from __future__ import annotations
