@@ -17,7 +17,7 @@ from mfs.file.leaf import Leaf, Pieces
 from mfs.file.medium import StoreMedium
 from mfs.meta.btree import BTree
 from mfs.pace import Pace
-from mfs.tree.node import Directory, Symlink
+from mfs.tree.node import BARE, Directory, Symlink
 from mfs.tree.record import (
     ROOT_INO,
     Entry,
@@ -29,8 +29,10 @@ from mfs.tree.record import (
     pack_content,
     pack_entries,
     pack_references,
+    pack_xattr,
     unpack_entries,
     unpack_inode,
+    xattr_key,
 )
 from mfs.unixfs.cid import CID
 from mfs.unixfs.directory import DirStats, update_directory
@@ -268,7 +270,12 @@ class Builder:
         for ino in self.built.links:
             if ino not in self._point.nodes:
                 edits.append((inode_key(ino), self._carried(ino)))
-        edits += [(inode_key(node.ino), None) for node in self._point.gone]
+            if taken.xattrs is not None:
+                edits += [(xattr_key(ino, name), pack_xattr(value)) for name, value in taken.xattrs.items()]
+        for node in self._point.gone:
+            edits.append((inode_key(node.ino), None))
+            if node.xattrs is not BARE:
+                edits += [(key, None) for key, _ in self._meta.items(xattr_key(node.ino), inode_key(node.ino + 1))]
         for ino, names in self._point.names.items():
             await self._entries(ino, names, edits)
         edits.sort()
@@ -288,7 +295,7 @@ class Builder:
         old, link = self._inode(ino), self.built.links[ino]
         return b"".join(
             (
-                pack_attributes(*old[:9]),
+                pack_attributes(*old[:9], old.has_xattrs),
                 pack_content(old.size, link.tsize, old.entries, self.built.stats[ino], link.cid),
                 pack_references(old.references, old.target),
             )

@@ -16,6 +16,7 @@ from mfs.file.medium import StoreMedium
 from mfs.journal.journal import Journal
 from mfs.tree.node import Directory, File
 from mfs.tree.tree import Tree
+from mfs.tree.xattrs import saved
 
 logger = logging.getLogger("mfs")
 
@@ -180,6 +181,8 @@ class Committer:
 
     def _land(self, point: PointInTime, built: Built) -> None:
         self._tree.meta.root = built.meta
+        for changed in point.xattrs:
+            saved(changed.node, changed.xattrs or {})
         for ino, link in built.links.items():
             taken = point.nodes.get(ino)
             node = taken.node if taken is not None else self._tree.nodes.get(ino)

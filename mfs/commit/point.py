@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mfs.file.content import Snapshot
 from mfs.tree.node import Directory, File, Node, Symlink
-from mfs.tree.record import NO_STATS, Entry, pack_attributes, pack_references
+from mfs.tree.record import NO_STATS, Entry, pack_references
 from mfs.tree.tree import Tree
 from mfs.unixfs.cid import CID
 
@@ -12,17 +12,29 @@ from mfs.unixfs.cid import CID
 class Taken:
     """One node as it was at the point in time; see :class:`mfs.tree.node.Node` for the fields.
 
-    `attributes` and `tail` are the parts of its record that the commit does not change.
+    `attributes` and `tail` are the parts of its record that the commit does not change; `xattrs` are the extended
+    attributes that changed.
     """
 
-    __slots__ = ("attributes", "cid", "content", "entries", "node", "references", "size", "stats", "tail", "tsize")
+    __slots__ = (
+        "attributes",
+        "cid",
+        "content",
+        "entries",
+        "node",
+        "references",
+        "size",
+        "stats",
+        "tail",
+        "tsize",
+        "xattrs",
+    )
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.references = node.references
-        self.attributes = pack_attributes(
-            node.mode, node.uid, node.gid, node.rdev, node.nlink, node.atime, node.mtime, node.ctime, node.btime
-        )
+        self.attributes = node.attributes()
+        self.xattrs, node.unsaved_xattrs = node.unsaved_xattrs, None
         self.tail = pack_references(node.references, node.target)
         self.cid: CID | None = node.cid
         self.tsize = node.tsize
@@ -45,7 +57,8 @@ class PointInTime:
     """What a commit covers.
 
     ``nodes`` are the changed nodes by inode number, ``gone`` those that are no more, ``names`` the changed names of
-    each directory.  ``log`` is the number of the first log with later records.
+    each directory, ``xattrs`` the nodes with changed extended attributes.  ``log`` is the number of the first log with
+    later records.
     """
 
     def __init__(self, tree: Tree, log: int) -> None:
@@ -54,13 +67,17 @@ class PointInTime:
         self.log = log
         self.nodes: dict[int, Taken] = {}
         self.gone: list[Node] = []
+        self.xattrs: list[Taken] = []
         self.names: dict[int, dict[bytes, Entry | None]] = {}
         dirty, tree.dirty = tree.dirty, {}
+        tree.xattr_bytes = 0
         for ino, node in dirty.items():
             if isinstance(node, Directory) and node.changed:
                 self.names[ino], node.changed = node.changed, {}
             if node.nlink:
-                self.nodes[ino] = Taken(node)
+                taken = self.nodes[ino] = Taken(node)
+                if taken.xattrs is not None:
+                    self.xattrs.append(taken)
             else:
                 self.gone.append(node)
 
@@ -68,6 +85,8 @@ class PointInTime:
         """The commit came to nothing: all of it is to be committed still."""
         for ino, taken in self.nodes.items():
             tree.dirty.setdefault(ino, taken.node)
+            if taken.xattrs is not None:
+                taken.node.unsaved_xattrs = {**taken.xattrs, **(taken.node.unsaved_xattrs or {})}
             if isinstance(taken.node, File):
                 taken.node.content.fail_commit()
         for node in self.gone:

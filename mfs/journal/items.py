@@ -8,6 +8,8 @@ already, changes nothing.  It is a sequence of items, each a letter and little-e
 `i`   u64 ino, u32 length, an inode as :mod:`mfs.tree.record` packs it (its content part counts for nothing)
 `x`   u64 ino: this inode is gone
 `e`   u64 directory, u64 ino or 0 for "absent", u8 ``DT_`` type, u8 length, name
+`a`   u64 ino, u8 1 where it is there and 0 where it is not, u8 length, u32 length, the name of an extended attribute,
+      its value
 `c`   the content of a file: see :class:`ContentItem`
 `b`   u64 segment, u64 offset, u32 length, the bytes that belong there: small ones are put into the record, so that
       one sync makes both durable
@@ -30,6 +32,7 @@ _NAME = struct.Struct("<cQQBB")
 _CONTENT = struct.Struct("<cQBQQQQQBI")
 _LEAF = struct.Struct("<QII")
 _PIECE = struct.Struct("<QQI")
+_XATTR = struct.Struct("<cQBBI")
 _BYTES = struct.Struct("<cQQI")
 
 _RESET = 1
@@ -67,6 +70,14 @@ class NameItem(NamedTuple):
     name: bytes
 
 
+class XattrItem(NamedTuple):
+    """An extended attribute; `value` None: it is gone."""
+
+    ino: int
+    name: bytes
+    value: bytes | None
+
+
 class ContentItem(NamedTuple):
     """What changed in the bytes of a file since the record before.
 
@@ -94,7 +105,7 @@ class BytesItem(NamedTuple):
     data: bytes
 
 
-Item: TypeAlias = NextItem | InodeItem | GoneItem | NameItem | ContentItem | BytesItem
+Item: TypeAlias = NextItem | InodeItem | GoneItem | NameItem | XattrItem | ContentItem | BytesItem
 
 
 def pack_item(item: Item) -> bytes:
@@ -108,6 +119,9 @@ def pack_item(item: Item) -> bytes:
             return _GONE.pack(b"x", ino)
         case NameItem(directory, ino, dtype, name):
             return _NAME.pack(b"e", directory, ino, dtype, len(name)) + name
+        case XattrItem(ino, name, value):
+            held = value or b""
+            return _XATTR.pack(b"a", ino, value is not None, len(name), len(held)) + name + held
         case BytesItem(segment, offset, data):
             return _BYTES.pack(b"b", segment, offset, len(data)) + data
         case ContentItem():
@@ -178,6 +192,10 @@ def unpack_items(record: bytes) -> Iterator[Item]:
         elif letter == b"e":
             directory, ino, dtype, length = reader.fields(_NAME)
             yield NameItem(directory, ino, dtype, reader.take(length))
+        elif letter == b"a":
+            ino, there, length, more = reader.fields(_XATTR)
+            name, value = reader.take(length), reader.take(more)
+            yield XattrItem(ino, name, value if there else None)
         elif letter == b"b":
             segment, offset, length = reader.fields(_BYTES)
             yield BytesItem(segment, offset, reader.take(length))

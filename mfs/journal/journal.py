@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 import trio
 
@@ -20,11 +21,12 @@ from mfs.blocks.pieces import Piece
 from mfs.blocks.segments import Segments
 from mfs.file.content import Unlogged
 from mfs.file.leaf import Leaf
-from mfs.journal.items import BytesItem, ContentItem, GoneItem, InodeItem, NameItem, NextItem, pack_item
+from mfs.journal.items import BytesItem, ContentItem, GoneItem, InodeItem, NameItem, NextItem, XattrItem, pack_item
 from mfs.log import MAX_PAYLOAD, Log
 from mfs.tree.node import Directory, File, Node
-from mfs.tree.record import NO_STATS, pack_attributes, pack_content, pack_references
+from mfs.tree.record import NO_STATS, pack_content, pack_references
 from mfs.tree.tree import Tree
+from mfs.tree.xattrs import get_xattr
 
 INLINE_MAX = 128 << 10
 """Up to so many bytes that are not durable yet are put into the record itself."""
@@ -35,17 +37,7 @@ def pack_node(node: Node) -> bytes:
     entries, stats = (node.entries, node.stats) if isinstance(node, Directory) else (0, NO_STATS)
     return b"".join(
         (
-            pack_attributes(
-                node.mode,
-                node.uid,
-                node.gid,
-                node.rdev,
-                node.nlink,
-                node.atime,
-                node.mtime,
-                node.ctime,
-                node.btime,
-            ),
+            node.attributes(),
             pack_content(node.size, node.tsize, entries, stats, node.cid),
             pack_references(node.references, node.target),
         )
@@ -57,6 +49,9 @@ class RecordTooLong(OSError):
 
     def __init__(self, length: int) -> None:
         super().__init__(errno.EFBIG, f"a log record of {length} bytes")
+
+
+_Unlogged: TypeAlias = tuple[dict[int, Node], dict[tuple[int, bytes], None], dict[tuple[int, bytes], None]]
 
 
 class _Round:
@@ -74,6 +69,7 @@ class _Taken:
     def __init__(self, tree: Tree) -> None:
         self.nodes, tree.unlogged = tree.unlogged, {}
         self.names, tree.unlogged_names = tree.unlogged_names, {}
+        self.xattrs, tree.unlogged_xattrs = tree.unlogged_xattrs, {}
         self.contents: list[tuple[File, Unlogged]] = []
         self.ranges: list[tuple[int, int, int]] = []
 
@@ -82,6 +78,8 @@ class _Taken:
             tree.unlogged.setdefault(ino, node)
         for name in self.names:
             tree.unlogged_names.setdefault(name)
+        for xattr in self.xattrs:
+            tree.unlogged_xattrs.setdefault(xattr)
         for file, unlogged in self.contents:
             unlogged.absorb(file.content.unlogged)
             file.content.unlogged = unlogged
@@ -104,7 +102,7 @@ class Journal:
         """For each log: by segment, the bytes that are in its records."""
         self._logs: list[Log] = [log]
         self._pieces: list[set[Piece]] = [set()]
-        self._committing: tuple[dict[int, Node], dict[tuple[int, bytes], None]] | None = None
+        self._committing: _Unlogged | None = None
 
     @property
     def sequence(self) -> int:
@@ -139,17 +137,18 @@ class Journal:
     async def _write(self, current: _Round) -> None:
         tree = self.tree
         files = current.files
-        names, nodes = tree.unlogged_names, tree.unlogged
+        names, nodes, xattrs = tree.unlogged_names, tree.unlogged, tree.unlogged_xattrs
         if self._committing is not None:
             # A commit that is not durable yet may come to nothing: what it covers is to be said as well.
             nodes = {**self._committing[0], **nodes}
             names = {**self._committing[1], **names}
-            self._committing = ({}, {})
+            xattrs = {**self._committing[2], **xattrs}
+            self._committing = ({}, {}, {})
         for node in nodes.values():
             if isinstance(node, File) and node.carried and node.nlink:
                 files[node.ino] = node
         taken = _Taken(tree)
-        taken.nodes, taken.names = nodes, names
+        taken.nodes, taken.names, taken.xattrs = nodes, names, xattrs
         parts: list[bytes] = []
         try:
             segments = self._describe(taken, files.values(), parts)
@@ -193,6 +192,10 @@ class Journal:
                 entry = tree.entry(directory, name)
                 item = NameItem(parent, entry.ino, entry.dtype, name) if entry else NameItem(parent, 0, 0, name)
                 parts.append(pack_item(item))
+        for ino, name in taken.xattrs:
+            holder = tree.nodes.get(ino)
+            if holder is not None and holder.nlink:
+                parts.append(pack_item(XattrItem(ino, name, get_xattr(tree, holder, name))))
         pieces: list[Piece] = []
         for file in files:
             if file.nlink and (unlogged := file.content.to_log()):
@@ -262,8 +265,9 @@ class Journal:
             self._logs.append(log)
             self._pieces.append(set())
             self._inlined.append({})
-        self._committing = (self.tree.unlogged, self.tree.unlogged_names)
-        self.tree.unlogged, self.tree.unlogged_names = {}, {}
+        tree = self.tree
+        self._committing = (tree.unlogged, tree.unlogged_names, tree.unlogged_xattrs)
+        tree.unlogged, tree.unlogged_names, tree.unlogged_xattrs = {}, {}, {}
         return self.sequence
 
     def landed(self, sequence: int) -> None:
@@ -277,9 +281,10 @@ class Journal:
     def failed(self) -> None:
         """The commit came to nothing: what it would have covered is to be logged still."""
         if self._committing is not None:
-            nodes, names = self._committing
+            nodes, names, xattrs = self._committing
             self.tree.unlogged = {**nodes, **self.tree.unlogged}
             self.tree.unlogged_names = {**names, **self.tree.unlogged_names}
+            self.tree.unlogged_xattrs = {**xattrs, **self.tree.unlogged_xattrs}
             self._committing = None
 
     def pieces(self) -> Iterable[Piece]:

@@ -14,11 +14,13 @@ from mfs.journal.items import (
     Item,
     NameItem,
     NextItem,
+    XattrItem,
     unpack_items,
 )
 from mfs.tree.node import Directory, File, Node, from_inode
 from mfs.tree.record import NO_STATS, DamagedRecord, Entry, cookie_of, inode_key, unpack_inode
 from mfs.tree.tree import Tree
+from mfs.tree.xattrs import remove_xattr, set_xattr
 
 _LARGEST = (1 << 63) - 1
 
@@ -46,6 +48,8 @@ def _play(tree: Tree, items: list[Item], restore: Callable[[int, int, bytes], No
             _name(tree, item)
         elif isinstance(item, ContentItem):
             _content(tree, item)
+        elif isinstance(item, XattrItem):
+            _xattr(tree, item)
         elif isinstance(item, GoneItem):
             _gone(tree, item.ino)
     for item in items:
@@ -99,6 +103,20 @@ def _name(tree: Tree, item: NameItem) -> None:
         directory.entries -= old is not None
     tree.touched(directory)
     tree.unlogged_names[item.directory, item.name] = None
+
+
+def _xattr(tree: Tree, item: XattrItem) -> None:
+    node = _known(tree, item.ino)
+    if node is None:
+        # It went away later in the same record.
+        return
+    try:
+        if item.value is not None:
+            set_xattr(tree, node, item.name, item.value)
+        else:
+            remove_xattr(tree, node, item.name)
+    except OSError as error:
+        raise DamagedLog(f"the extended attribute {item.name!r} of inode {item.ino}: {error}") from error
 
 
 def _content(tree: Tree, item: ContentItem) -> None:

@@ -34,7 +34,7 @@ TIME = st.integers(-(2**63), 2**63 - 1)
 NAME = st.binary(min_size=1, max_size=255)
 INODES = st.builds(
     Inode,
-    U32,
+    st.integers(0, 2**31 - 1),
     U32,
     U32,
     U32,
@@ -50,12 +50,13 @@ INODES = st.builds(
     st.one_of(st.none(), st.binary(min_size=32, max_size=32).map(lambda digest: cid_v1(RAW, digest))),
     st.lists(st.tuples(U64, NAME), max_size=4).map(tuple),
     st.binary(max_size=100),
+    st.booleans(),
 )
 
 
 def packed(inode: Inode) -> bytes:
     content = pack_content(inode.size, inode.tsize, inode.entries, inode.stats, inode.cid)
-    return pack_attributes(*inode[:9]) + content + pack_references(inode.references, inode.target)
+    return pack_attributes(*inode[:9], inode.has_xattrs) + content + pack_references(inode.references, inode.target)
 
 
 @given(INODES)

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from mfs.tree.node import Directory
-from mfs.tree.record import Entry, entry_key, inode_key, unpack_entries
+from mfs.tree.record import Entry, entry_key, unpack_entries, xattr_key
 from mfs.tree.tree import Tree
 
 WINDOW = 1024
@@ -79,7 +79,7 @@ class Listing:
         found = {}
         last = 0
         if not directory.complete:
-            items = self._tree.meta.items(entry_key(directory.ino, offset + 1), inode_key(directory.ino + 1))
+            items = self._tree.meta.items(entry_key(directory.ino, offset + 1), xattr_key(directory.ino))
             for key, value in islice(items, WINDOW):
                 last = int.from_bytes(key[9:], "big")
                 found.update(unpack_entries(value, last))

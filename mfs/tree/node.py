@@ -10,8 +10,11 @@ import stat
 from collections.abc import Iterator
 
 from mfs.file.content import Content, Medium
-from mfs.tree.record import NO_STATS, Entry, Inode
+from mfs.tree.record import NO_STATS, Entry, Inode, pack_attributes
 from mfs.unixfs.cid import CID
+
+BARE: dict[bytes, bytes | None] = {}
+"""The extended attributes of a node that has none; shared, and never changed."""
 
 
 class Node:
@@ -37,6 +40,8 @@ class Node:
         "references",
         "tsize",
         "uid",
+        "unsaved_xattrs",
+        "xattrs",
     )
 
     def __init__(self, ino: int, mode: int, uid: int, gid: int, now: int, rdev: int = 0) -> None:
@@ -51,9 +56,29 @@ class Node:
         self.cid: CID | None = None
         self.tsize = 0
         self.packed: bytes | None = None
+        self.xattrs: dict[bytes, bytes | None] | None = BARE
+        """Extended attributes: a value, or None where the metadata map has it; None altogether where it was not asked
+        yet which there are.  See :mod:`mfs.tree.xattrs`."""
+        self.unsaved_xattrs: dict[bytes, bytes | None] | None = None
+        """Those that changed since the last commit; None: removed."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.ino} {stat.filemode(self.mode)} {self.references}>"
+
+    def attributes(self) -> bytes:
+        """The first part of its record in the metadata map."""
+        return pack_attributes(
+            self.mode,
+            self.uid,
+            self.gid,
+            self.rdev,
+            self.nlink,
+            self.atime,
+            self.mtime,
+            self.ctime,
+            self.btime,
+            self.xattrs is None or bool(self.xattrs),
+        )
 
     @property
     def dtype(self) -> int:
@@ -159,4 +184,6 @@ def from_inode(ino: int, kept: Inode, medium: Medium) -> Node:
     node.references = kept.references
     node.cid = kept.cid
     node.tsize = kept.tsize
+    if kept.has_xattrs:
+        node.xattrs = None
     return node

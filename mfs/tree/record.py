@@ -8,11 +8,13 @@ key                                   value
 ====================================  ==============================================================
 ``ino`` (8 bytes, big-endian) 00      the inode: attributes, content, references (below)
 ``ino`` 01 ``cookie`` (8 bytes)       the entries of directory ``ino`` whose names hash to ``cookie``
+``ino`` 02 ``name`` (1 to 255 bytes)  00 and the value of the extended attribute ``name``
 ====================================  ==============================================================
 
 An inode is, little-endian:
 
-1. attributes, 52 bytes: mode, uid, gid, rdev, nlink (u32 each); atime, mtime, ctime, btime (i64, nanoseconds);
+1. attributes, 52 bytes: mode, uid, gid, rdev, nlink (u32 each); atime, mtime, ctime, btime (i64, nanoseconds).  The
+   highest bit of the mode says that there are extended attributes;
 2. content, 41 bytes and a CID: size, cumulative DAG size ("Tsize"); for a directory the number of its entries, the
    number of those that UnixFS holds, and the bytes these count for in the choice of its form
    (:class:`mfs.unixfs.directory.DirStats`), all u64; the length of the CID (u8); the binary CID;
@@ -48,11 +50,10 @@ _COUNT = struct.Struct("<I")
 _REFERENCE = struct.Struct("<QB")
 _ENTRY = struct.Struct("<QBB")
 _KEY = struct.Struct(">QB")
+_HAS_XATTRS = 1 << 31
 _ENTRY_KEY = struct.Struct(">QBQ")
 
 NO_STATS = DirStats(0, 0)
-
-pack_attributes = _ATTRIBUTES.pack
 
 
 class DamagedRecord(Exception):
@@ -86,6 +87,7 @@ class Inode(NamedTuple):
     cid: CID | None
     references: tuple[tuple[int, bytes], ...]
     target: bytes
+    has_xattrs: bool = False
 
 
 def cookie_of(name: bytes) -> int:
@@ -101,6 +103,41 @@ def inode_key(ino: int) -> bytes:
 def entry_key(ino: int, cookie: int) -> bytes:
     """The key of the entries of directory `ino` at `cookie`, 17 bytes."""
     return _ENTRY_KEY.pack(ino, 1, cookie)
+
+
+def xattr_key(ino: int, name: bytes = b"") -> bytes:
+    """The key of an extended attribute of `ino`; without `name`, where they begin."""
+    return _KEY.pack(ino, 2) + name
+
+
+def pack_attributes(
+    mode: int,
+    uid: int,
+    gid: int,
+    rdev: int,
+    nlink: int,
+    atime: int,
+    mtime: int,
+    ctime: int,
+    btime: int,
+    has_xattrs: bool = False,
+) -> bytes:
+    """Part 1 of an inode."""
+    if has_xattrs:
+        mode |= _HAS_XATTRS
+    return _ATTRIBUTES.pack(mode, uid, gid, rdev, nlink, atime, mtime, ctime, btime)
+
+
+def pack_xattr(value: bytes | None) -> bytes | None:
+    """The value of an extended attribute as the map keeps it; None where it is removed."""
+    return None if value is None else b"\0" + value
+
+
+def unpack_xattr(kept: bytes) -> bytes:
+    """The inverse.  Raises :class:`DamagedRecord`."""
+    if kept[:1] != b"\0":
+        raise DamagedRecord(f"an extended attribute begins with {kept[:1]!r}")
+    return kept[1:]
 
 
 def pack_content(size: int, tsize: int, entries: int, stats: DirStats, cid: CID | None) -> bytes:
@@ -144,7 +181,7 @@ def unpack_inode(value: bytes) -> Inode:
     if at > len(value):
         raise DamagedRecord(f"an inode of {len(value)} bytes names a field that ends at {at}")
     return Inode(
-        mode,
+        mode & ~_HAS_XATTRS,
         uid,
         gid,
         rdev,
@@ -160,6 +197,7 @@ def unpack_inode(value: bytes) -> Inode:
         cid,
         tuple(references),
         value[at:],
+        bool(mode & _HAS_XATTRS),
     )
 
 
