@@ -20,6 +20,7 @@ from rawfuse.mount.mountinfo import MountEntry, find_mount, mount_entries, parse
 from rawfuse.mount.mounting import DetachedMount, Mounted, mount, mount_detached
 from rawfuse.mount.namespace import unshare_mount_namespace, unshare_user_mount_namespace
 from rawfuse.mount.options import MountArguments
+from rawfuse.mount.steps import Mounting, begin_mount
 from rawfuse.mount.unmount import abort_connection, clean_dead_mount, dead_mount, umount
 
 __all__ = [
@@ -36,9 +37,11 @@ __all__ = [
     "MountPermissionError",
     "MountPointError",
     "Mounted",
+    "Mounting",
     "NamespaceError",
     "UnmountError",
     "abort_connection",
+    "begin_mount",
     "bind_mount",
     "clean_dead_mount",
     "dead_mount",

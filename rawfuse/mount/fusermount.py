@@ -2,6 +2,8 @@
 
 The handshake: a stream socket pair, one end inherited and named in _FUSE_COMMFD; the helper sends one byte with the
 device's descriptor attached (SCM_RIGHTS) and exits 0, or prints why not on its standard error (libfuse 3, measured).
+With --sync-init (libfuse 3.19) the descriptor comes before the mount is made: the caller, when it serves that, sends a
+byte, and is told by an int32 what became of the mount, 0 or a negative errno.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ import errno
 import os
 import shutil
 import socket
+import struct
 import subprocess
 
 from rawfuse.mount.errors import HelperError
 
-__all__ = ["Lifeline", "fusermount_mount", "fusermount_unmount", "fusermount_with_lifeline"]
+__all__ = ["Handshake", "Lifeline", "fusermount_mount", "fusermount_unmount", "fusermount_with_lifeline"]
 
 _SECONDS = 30.0
 
@@ -89,11 +92,51 @@ def fusermount_with_lifeline(mountpoint: str, options: list[str]) -> tuple[int, 
     Raises:
         HelperError: as there. The helper refuses auto_unmount where it is not allowed.
     """
-    helper = _helper()
+    fd, sock, process = _start([_helper(), "-o", ",".join([*options, "auto_unmount"]), "--", mountpoint], mountpoint)
+    return fd, Lifeline(sock, process)
+
+
+class Handshake:
+    """A helper that has opened the device and waits to mount it; `fd` is to be served before `finish` is called.
+
+    Raises:
+        HelperError: it is missing, refused, or is older than libfuse 3.19.
+    """
+
+    def __init__(self, mountpoint: str, options: list[str]) -> None:
+        command = [_helper(), "--sync-init", "-o", ",".join(options), "--", mountpoint]
+        self.fd, self._socket, self._process = _start(command, mountpoint)
+        self._mountpoint = mountpoint
+
+    def finish(self) -> None:
+        """Has the helper mount, and waits for it: until INIT was answered, where that is synchronous.
+
+        Raises HelperError with its own words."""
+        self._socket.settimeout(None)  # INIT takes as long as the file system does
+        status = b""
+        try:
+            self._socket.sendall(b"\0")
+            status = self._socket.recv(4, socket.MSG_WAITALL)
+        except OSError:
+            pass  # it has ended, and said why
+        self._socket.close()
+        number = -struct.unpack("=i", status)[0] if len(status) == 4 else errno.EPROTO
+        words = _last_words(self._process)
+        if number:
+            raise HelperError(number, f"the helper could not mount: {words or os.strerror(number)}", self._mountpoint)
+
+    def close(self) -> None:
+        """Gives up: nothing is mounted, unless `finish` has done so. The descriptor stays the caller's."""
+        self._socket.close()
+        if self._process.returncode is None:
+            _last_words(self._process)
+
+
+def _start(command: list[str], mountpoint: str) -> tuple[int, socket.socket, subprocess.Popen[bytes]]:
+    """A helper that stays: the device it hands over, the socket to it and its process. Raises HelperError."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with theirs:
         environment = {**os.environ, "_FUSE_COMMFD": str(theirs.fileno())}
-        command = [helper, "-o", ",".join([*options, "auto_unmount"]), "--", mountpoint]
         try:
             process = subprocess.Popen(
                 command,
@@ -105,17 +148,22 @@ def fusermount_with_lifeline(mountpoint: str, options: list[str]) -> tuple[int, 
             )
         except OSError as error:
             ours.close()
-            raise HelperError(errno.EIO, f"{helper} could not be run: {error}", mountpoint) from error
+            raise HelperError(errno.EIO, f"{command[0]} could not be run: {error}", mountpoint) from error
     ours.settimeout(_SECONDS)
     fd = _receive_fd(ours)
     if fd is None:
         ours.close()
-        _, said = process.communicate()
-        words = said.decode("utf-8", "replace").strip() or f"exit status {process.returncode}"
-        raise HelperError(errno.EPERM, f"{helper} refused: {words}", mountpoint)
+        words = _last_words(process) or f"exit status {process.returncode}"
+        raise HelperError(errno.EPERM, f"{command[0]} refused: {words}", mountpoint)
     os.set_inheritable(fd, False)
     os.set_blocking(fd, False)
-    return fd, Lifeline(ours, process)
+    return fd, ours, process
+
+
+def _last_words(process: subprocess.Popen[bytes]) -> str:
+    """What it prints until it ends; to be asked for once."""
+    _, said = process.communicate()
+    return said.decode("utf-8", "replace").strip()
 
 
 def _receive_fd(sock: socket.socket) -> int | None:

@@ -150,8 +150,11 @@ class DetachedMount:
         self.close()
 
 
-def _root_mode(path: str) -> int:
-    """The type of `path`, which the mount's root must have as well."""
+def mount_target(mountpoint: str | os.PathLike[str]) -> tuple[str, int]:
+    """The real path of a mount point, and its type, which the mount's root must have as well.
+
+    Raises MountPointError, DeadMountError."""
+    path = canonical(mountpoint)
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
@@ -162,7 +165,7 @@ def _root_mode(path: str) -> int:
         raise MountPointError(number, f"not a usable mount point: {os.strerror(number)}", path) from error
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
         raise MountPointError(errno.ENOTDIR, "a mount point is a directory or a regular file", path)
-    return stat.S_IFMT(mode)
+    return os.path.realpath(path), stat.S_IFMT(mode)
 
 
 def mount(
@@ -196,9 +199,7 @@ def mount(
     passed = passed_fd(mountpoint)
     if passed is not None:
         return Mounted(passed, os.fspath(mountpoint), connection_of(passed), "passed")
-    path = canonical(mountpoint)
-    rootmode = _root_mode(path)
-    path = os.path.realpath(path)
+    path, rootmode = mount_target(mountpoint)
     if auto_unmount:
         return _by_helper(path, wanted, auto_unmount=True)
     if method == "fusermount":
@@ -220,11 +221,16 @@ def _by_kernel(
 ) -> Mounted:
     fd = open_device(device)
     try:
-        used = _mount_fd(fd, path, rootmode, options, method)
-        return Mounted(fd, path, _connection(fd, path), used)
+        return mount_device(fd, path, rootmode, options, method)
     except BaseException:
         os.close(fd)
         raise
+
+
+def mount_device(fd: int, path: str, rootmode: int, options: MountOptions, method: Method) -> Mounted:
+    """Mounts an open device, which stays the caller's on error."""
+    used = _mount_fd(fd, path, rootmode, options, method)
+    return Mounted(fd, path, _connection(fd, path), used)
 
 
 def _mount_fd(fd: int, path: str, rootmode: int, options: MountOptions, method: Method) -> Way:
@@ -250,9 +256,12 @@ def _mount_fd(fd: int, path: str, rootmode: int, options: MountOptions, method: 
 def _by_helper(path: str, options: MountOptions, *, auto_unmount: bool = False) -> Mounted:
     if auto_unmount:
         fd, lifeline = fusermount_with_lifeline(path, list(options.names))
-        return Mounted(fd, path, _connection(fd, path), "fusermount", lifeline)
-    fd = fusermount_mount(path, list(options.names))
-    return Mounted(fd, path, _connection(fd, path), "fusermount")
+        return mounted_by_helper(fd, path, lifeline)
+    return mounted_by_helper(fusermount_mount(path, list(options.names)), path)
+
+
+def mounted_by_helper(fd: int, path: str, lifeline: Lifeline | None = None) -> Mounted:
+    return Mounted(fd, path, _connection(fd, path), "fusermount", lifeline)
 
 
 def _connection(fd: int, path: str) -> int | None:
