@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import struct
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -45,6 +46,9 @@ _BYTES = 8 << 20
 # A walk over all keys looks at this many at a time, so that no old snapshot is held on to.
 _STEP = 1000
 
+_DATA = "data.mdb"
+_NEW = "new"
+
 _NUMBER = struct.Struct(">I")
 _END = struct.Struct("<Q")
 
@@ -59,6 +63,8 @@ class Index:
 
     def __init__(self, directory: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path = os.fspath(directory)
+        if not read_only:
+            _make(self.path)
         try:
             self._env = lmdb.Environment(
                 self.path,
@@ -81,9 +87,6 @@ class Index:
             self._txn: lmdb.Transaction[memoryview] = self._env.begin(buffers=True)
         except lmdb.Error as error:
             raise self._translated(error) from error
-        if not read_only:
-            # LMDB syncs its file, not the directory in which it may just have made it.
-            fsync_directory(self.path)
 
     def close(self) -> None:
         """Close the environment. Nothing else may be called afterwards."""
@@ -138,6 +141,36 @@ class Index:
                 return
             last = found[-1]
             yield from found
+
+    def snapshot(self) -> lmdb.Transaction[memoryview]:
+        """What there is now, to be looked at later.  Pages freed meanwhile are used again when it was aborted."""
+        try:
+            return self._env.begin(buffers=True)
+        except lmdb.Error as error:
+            raise self._translated(error) from error
+
+    def count(self, snapshot: lmdb.Transaction[memoryview]) -> int:
+        """How many blocks there were."""
+        return snapshot.stat(self._blocks)["entries"]
+
+    def keys(self, snapshot: lmdb.Transaction[memoryview]) -> Iterator[bytes]:
+        """The multihashes of that moment, in order."""
+        with snapshot.cursor(self._blocks) as cursor:
+            for key in cursor.iternext(keys=True, values=False):
+                yield bytes(key)
+
+    def entries_behind(self, last: bytes, count: int) -> list[tuple[bytes, int, bytes]]:
+        """The next entries behind a key: key, kind, and the packed pieces (inline: length of the block, u64)."""
+        found: list[tuple[bytes, int, bytes]] = []
+        with self._txn.cursor(self._blocks) as cursor:
+            more = cursor.set_range(last) if last else cursor.first()
+            while more and len(found) < count:
+                key, value = bytes(cursor.key()), cursor.value()
+                if key != last and len(value):
+                    kind = value[0]
+                    found.append((key, kind, _END.pack(len(value) - 1) if kind == INLINE else bytes(value[1:])))
+                more = cursor.next()
+        return found
 
     def segment_ends(self) -> dict[int, int]:
         """For every segment that an entry ever pointed to, the end of the highest piece."""
@@ -233,3 +266,29 @@ class Index:
         except OSError:
             return False
         return volume.f_bavail * volume.f_frsize < 1 << 20
+
+
+def _make(directory: str) -> None:
+    """Make the file of an empty environment, unless it is there.
+
+    LMDB neither syncs it nor the directory, and does not open what a power cut left of it: so it gets its name when it
+    is whole.
+    """
+    path = os.path.join(directory, _DATA)
+    if os.path.exists(path):
+        return
+    temporary = os.path.join(directory, _NEW)
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        lmdb.Environment(temporary, map_size=MAP_SIZE, mode=0o600).close()
+    except lmdb.Error as error:
+        raise OSError(getattr(error, "code", 0) or errno.EIO, f"block index: {error}", temporary) from error
+    made = os.path.join(temporary, _DATA)
+    fd = os.open(made, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(made, path)
+    shutil.rmtree(temporary)
+    fsync_directory(directory)

@@ -12,8 +12,11 @@ One batch is being written at a time. If that fails, its changes stay visible an
 from __future__ import annotations
 
 import struct
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mfs.blocks.batch import Batch
+from mfs.blocks.collector import Collector, Snapshot
 from mfs.blocks.errors import BlockNotFound, IndexDamaged
 from mfs.blocks.index import EXTENTS, INLINE, WRAPPED, Index
 from mfs.blocks.pieces import pack_pieces, unpack_pieces
@@ -23,7 +26,7 @@ from mfs.unixfs.nodes import leaf_data
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from mfs.blocks.pieces import Piece
     from mfs.unixfs.cid import CID
@@ -40,39 +43,6 @@ _COMMIT = b"commit"
 # The segment that the shared appender was writing, so that the next process goes on with it.
 _SHARED = b"shared-segment"
 _NUMBER = struct.Struct("<I")
-
-
-class Batch:
-    """Changes that are written together. Made by `EmbeddedStore.take_pending`.
-
-    Attributes:
-        blocks: index values by multihash, None for a deleted one.
-        meta: small records by name, None for a deleted one.
-        ends: for every segment that `blocks` points to, the end of the highest piece.
-        size: bytes of the values in `blocks`, about.
-        written, failed: what became of it; set by the thread that writes.
-    """
-
-    __slots__ = ("blocks", "ends", "failed", "meta", "size", "written")
-
-    def __init__(self) -> None:
-        self.blocks: dict[bytes, bytes | None] = {}
-        self.meta: dict[bytes, bytes | None] = {}
-        self.ends: dict[int, int] = {}
-        self.size = 0
-        self.written = False
-        self.failed = False
-
-    def __len__(self) -> int:
-        return len(self.blocks)
-
-    def absorb(self, later: Batch) -> None:
-        """Take in changes made after those of this batch."""
-        self.blocks.update(later.blocks)
-        self.meta.update(later.meta)
-        for number, end in later.ends.items():
-            self.ends[number] = max(end, self.ends.get(number, 0))
-        self.size += later.size
 
 
 class EmbeddedStore:
@@ -99,6 +69,14 @@ class EmbeddedStore:
         self._wrap = wrap
         self._pending = Batch()
         self._writing: Batch | None = None
+        self.collector: Collector | None = None
+        """Garbage collection under way."""
+        self.holders: list[Callable[[], Iterable[CID]]] = []
+        """Give the CIDs that are in use though no tree, no name and no file of the tree leads to them."""
+        self.keepers = 0
+        """Who is between storing blocks and making something lead to them; see `keeping`."""
+        self.fresh: list[Sequence[Piece]] = []
+        """Pieces that were given to the index lately; whoever gives bytes back to the disk forgets them."""
         shared = self._index.meta(_SHARED)
         self.segments = Segments(
             segments,
@@ -138,13 +116,13 @@ class EmbeddedStore:
         return prefix + data + suffix
 
     def has(self, cid: CID) -> bool:
-        """Whether the block is here."""
-        return self._find(multihash_of(cid)) is not None or identity_data(cid) is not None
+        """Whether the block is here.  Who hears so may count on it: garbage collection takes it for needed."""
+        return self._present(cid, multihash_of(cid))
 
     def put(self, cid: CID, block: bytes) -> None:
         """Keep a block, unless it is here. A large one goes to the shared segment, whose OSErrors it may raise."""
         multihash = multihash_of(cid)
-        if self._find(multihash) is not None or identity_data(cid) is not None:
+        if self._present(cid, multihash):
             return
         if len(block) > INLINE_LIMIT:
             piece = self.segments.shared.append(block)
@@ -161,10 +139,27 @@ class EmbeddedStore:
             back.
         """
         multihash = multihash_of(cid)
-        if self._find(multihash) is not None or identity_data(cid) is not None:
+        if self._present(cid, multihash):
             return False
         self._put_value(multihash, (_WRAPPED if wrapped else _EXTENTS) + pack_pieces(pieces), pieces)
         return True
+
+    def hold(self, cid: CID) -> None:
+        """`cid` is in use from now on; what keeps it so is a name, or one of the :attr:`holders`."""
+        if self.collector is not None:
+            self.collector.found(cid)
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """To be held from the first of several blocks put (or the first byte appended for one) until something durable,
+        or a node of the tree, leads to all of them: until then garbage collection does not begin, and no space that
+        they may lie in is given back.
+        """
+        self.keepers += 1
+        try:
+            yield
+        finally:
+            self.keepers -= 1
 
     def leaf_pieces(self, cid: CID) -> tuple[Piece, ...] | None:
         """Where the data of a leaf lie; None for a block that is not kept in pieces (`get` has it).
@@ -210,6 +205,27 @@ class EmbeddedStore:
         multihash = multihash_of(cid)
         if self._find(multihash) is not None:
             self._pending.blocks[multihash] = None
+
+    def drop(self, multihash: bytes) -> None:
+        """As `delete`, of a multihash that is in the written index.  (For garbage collection.)"""
+        self._pending.blocks[multihash] = None
+
+    def snapshot(self) -> Snapshot:
+        """The multihashes in the index, as it is written now."""
+        self._settle()
+        return Snapshot(self._index)
+
+    def entries_behind(self, last: bytes, count: int) -> list[tuple[bytes, int, bytes]]:
+        """See `Index.entries_behind`; what is not written yet is not among them."""
+        self._settle()
+        return self._index.entries_behind(last, count)
+
+    def pending_pieces(self) -> Iterator[Piece]:
+        """All pieces that entries point to which are not written yet."""
+        for batch in (self._writing, self._pending):
+            for value in batch.blocks.values() if batch is not None else ():
+                if value is not None and value[0] != INLINE:
+                    yield from unpack_pieces(value, 1)
 
     def multihashes(self) -> Iterator[bytes]:
         """The multihash of every block. Blocks may be put, deleted and written meanwhile; those may be seen or not."""
@@ -350,7 +366,17 @@ class EmbeddedStore:
                 return writing.blocks[multihash]
             if writing.written:
                 self._settle()
-        return self._index.get(multihash)
+        value = self._index.get(multihash)
+        if self.collector is not None and value is not None and self.collector.condemned(multihash):
+            return None
+        return value
+
+    def _present(self, cid: CID, multihash: bytes) -> bool:
+        if self._find(multihash) is None:
+            return identity_data(cid) is not None
+        if self.collector is not None:
+            self.collector.found(cid)
+        return True
 
     def _settle(self) -> None:
         # A batch that was written can be forgotten, once the snapshot that is read shows it.
@@ -360,6 +386,10 @@ class EmbeddedStore:
             self._writing = None
 
     def _put_value(self, multihash: bytes, value: bytes, pieces: Sequence[Piece]) -> None:
+        if self.collector is not None:
+            self.collector.born(multihash)
+        if pieces:
+            self.fresh.append(pieces)
         pending = self._pending
         pending.blocks[multihash] = value
         pending.size += len(value)

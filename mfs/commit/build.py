@@ -13,7 +13,7 @@ import trio
 from mfs.commit.point import PointInTime, Taken
 from mfs.file.content import Snapshot
 from mfs.file.hashing import hash_leaf
-from mfs.file.leaf import Leaf, Pieces
+from mfs.file.leaf import Leaf
 from mfs.file.medium import StoreMedium
 from mfs.meta.btree import BTree
 from mfs.pace import Pace
@@ -50,13 +50,12 @@ class Built:
     """What a commit came to.
 
     ``links`` has the new CID of every file, directory and symbolic link that has one; ``stats`` what is kept of
-    directories besides; ``fresh`` the pieces of leaves that were not stored before.
+    directories besides.
     """
 
     def __init__(self) -> None:
         self.links: dict[int, Link] = {}
         self.stats: dict[int, DirStats] = {}
-        self.fresh: list[Pieces] = []
         self.root: CID | None = None
         self.meta: CID | None = None
 
@@ -169,8 +168,7 @@ class Builder:
         pieces = leaf.pieces or ()
         if length > leaf.length:
             pieces = (*pieces, (0, 0, length - leaf.length))
-        if self._store.put_leaf(link.cid, pieces, not self._profile.raw_leaves):
-            self.built.fresh.append(pieces)
+        self._store.put_leaf(link.cid, pieces, not self._profile.raw_leaves)
 
     def _zeros(self, length: int) -> Link:
         link, _ = zero_leaf(self._profile, length)

@@ -49,7 +49,7 @@ class Committer:
         self._drop_logs = drop_logs
         self._lock = trio.Lock()
         self._flushing = trio.Lock()
-        self._reclaimer = Reclaimer(tree, journal, medium.store.segments)
+        self._reclaimer = Reclaimer(tree, journal, medium.store)
         self._changed = trio.Event()
         tree.on_change = self._on_change
         if tree.dirty:
@@ -132,14 +132,14 @@ class Committer:
         except BaseException:
             point.put_back(self._tree)
             self._journal.failed()
-            self._reclaimer.failed(window, builder.built.fresh)
+            self._reclaimer.failed(window)
             self._changed.set()
             raise
         self._land(point, built)
         self.head = commit
         self._journal.landed(point.log)
         await self._drop_old_logs(point.log)
-        await self._reclaimer.reclaim(window, built.fresh)
+        await self._reclaimer.reclaim(window)
         self._tree.trim()
 
     async def _drop_old_logs(self, below: int) -> None:

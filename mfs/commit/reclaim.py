@@ -1,8 +1,8 @@
 """Giving back bytes that were written and then never committed: overwritten at once, unlinked, or stored already.
 
 Everything appended to a segment since the commit before is looked at once, when a commit lands.  Such bytes can be
-needed by exactly four: leaves that this commit stored first, files that changed since its point in time, log records
-that still count, and readers that are at it.  The rest goes back to the disk.  Bytes that an older commit points to
+needed by exactly four: blocks that were stored since, files that changed since the point in time, log records that
+still count, and readers that are at it.  The rest goes back to the disk.  Bytes that an older commit points to
 are not looked at: that is garbage collection.
 """
 
@@ -14,8 +14,7 @@ from collections.abc import Iterable
 import trio
 
 from mfs.blocks.pieces import Piece
-from mfs.blocks.segments import Segments
-from mfs.file.leaf import Pieces
+from mfs.blocks.store import EmbeddedStore
 from mfs.journal.journal import Journal
 from mfs.tree.node import File
 from mfs.tree.tree import Tree
@@ -27,14 +26,21 @@ Window = dict[int, tuple[int, int]]
 
 
 class Reclaimer:
-    """``pinned`` counts readers that hold pieces while they wait: nothing is given back meanwhile."""
+    """Gives back bytes of one volume.
 
-    def __init__(self, tree: Tree, journal: Journal, segments: Segments) -> None:
+    Nothing is given back while readers hold pieces and wait (``tree.pinned``), or while somebody stores blocks that
+    nothing leads to yet (``store.keepers``): what they hold is looked at with a later commit.
+    """
+
+    def __init__(self, tree: Tree, journal: Journal, store: EmbeddedStore) -> None:
         self._tree = tree
         self._journal = journal
-        self._segments = segments
-        self._seen = segments.tails()
-        self._kept: list[tuple[Window, list[Pieces]]] = []
+        self._store = store
+        self._segments = store.segments
+        self._seen = store.segments.tails()
+        self._kept: list[Window] = []
+        self._fresh = 0
+        """How many of ``store.fresh`` can only lie in the windows that were begun."""
 
     def begin(self) -> Window:
         """A commit's point in time: what was appended since the one before."""
@@ -45,29 +51,33 @@ class Reclaimer:
             if tail > start:
                 window[number] = (start, tail)
         self._seen = tails
+        self._fresh = len(self._store.fresh)
         return window
 
-    def failed(self, window: Window, fresh: list[Pieces]) -> None:
+    def failed(self, window: Window) -> None:
         """The commit came to nothing: its window is looked at with the next one's.
 
-        The leaves it stored are stored still, so `fresh` counts: the next commit finds them there.
+        The leaves it stored are stored still: the next commit finds them there.
         """
-        self._kept.append((window, fresh))
+        self._kept.append(window)
 
-    async def reclaim(self, window: Window, fresh: list[Pieces]) -> None:
+    async def reclaim(self, window: Window) -> None:
         """The commit is durable: give back what nobody needs."""
-        self._kept.append((window, fresh))
-        if self._tree.pinned:
+        self._kept.append(window)
+        if self._tree.pinned or self._store.keepers:
             return
         kept, self._kept = self._kept, []
         live: dict[int, list[tuple[int, int]]] = {}
         ranges: dict[int, list[tuple[int, int]]] = {}
-        for window, fresh in kept:
+        for window in kept:
             for number, (start, stop) in window.items():
                 ranges.setdefault(number, []).append((start, stop))
                 live.setdefault(number, [])
-            for pieces in fresh:
-                _mark(live, pieces)
+        # What was stored after the point in time may lie in the window as well.
+        for pieces in self._store.fresh:
+            _mark(live, pieces)
+        del self._store.fresh[: self._fresh]
+        self._fresh = 0
         self._mark_tree(live)
         _mark(live, self._journal.pieces())
         garbage = [

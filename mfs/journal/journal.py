@@ -27,6 +27,7 @@ from mfs.tree.node import Directory, File, Node
 from mfs.tree.record import NO_STATS, pack_content, pack_references
 from mfs.tree.tree import Tree
 from mfs.tree.xattrs import get_xattr
+from mfs.unixfs.cid import CID
 
 INLINE_MAX = 128 << 10
 """Up to so many bytes that are not durable yet are put into the record itself."""
@@ -102,6 +103,7 @@ class Journal:
         """For each log: by segment, the bytes that are in its records."""
         self._logs: list[Log] = [log]
         self._pieces: list[set[Piece]] = [set()]
+        self._bases: list[set[CID]] = [set()]
         self._committing: _Unlogged | None = None
 
     @property
@@ -207,6 +209,8 @@ class Journal:
 
     def _content(self, file: File, unlogged: Unlogged, pieces: list[Piece]) -> ContentItem:
         content = file.content
+        if unlogged.reset and content.base is not None:
+            self._bases[-1].add(content.base)
         leaves = []
         for index in sorted(unlogged.leaves):
             leaf = content.leaves.get(index)
@@ -264,6 +268,7 @@ class Journal:
         if log is not None:
             self._logs.append(log)
             self._pieces.append(set())
+            self._bases.append(set())
             self._inlined.append({})
         tree = self.tree
         self._committing = (tree.unlogged, tree.unlogged_names, tree.unlogged_xattrs)
@@ -276,6 +281,7 @@ class Journal:
         while self._logs[0].seq < sequence:
             self._logs.pop(0).close()
             self._pieces.pop(0)
+            self._bases.pop(0)
             self._inlined.pop(0)
 
     def failed(self) -> None:
@@ -291,6 +297,11 @@ class Journal:
         """All pieces that a record which still counts points to."""
         for pieces in self._pieces:
             yield from pieces
+
+    def bases(self) -> Iterable[CID]:
+        """All committed files that a record which still counts begins with."""
+        for bases in self._bases:
+            yield from bases
 
     def close(self) -> None:
         """Let go of the log files."""

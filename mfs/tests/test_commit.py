@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from mfs.tests.volume_work import (
     truncate,
     write,
 )
+from mfs.unixfs.cid import RAW, cid_v1
 from mfs.volume import Volume
 
 
@@ -225,3 +227,21 @@ async def test_what_no_log_record_holds_is_committed_by_an_fsync(
         assert volume.settled
         with crashed(volume, tmp_path / "crashed") as after:
             assert said(after.head.root) == built(volume)
+
+
+async def test_blocks_that_others_store_keep_their_bytes(tmp_path: Path) -> None:
+    with opened(tmp_path / "repo") as volume:
+        block = os.urandom(100_000)
+        cid = cid_v1(RAW, hashlib.sha256(block).digest())
+        with volume.store.keeping():
+            piece = volume.store.segments.shared.append(block)
+            make(volume, "a", b"x")
+            await volume.commit()
+            volume.store.put_leaf(cid, (piece,), wrapped=False)
+        other = os.urandom(100_000)
+        volume.store.put(cid_v1(RAW, hashlib.sha256(other).digest()), other)
+        for name in "bcd":
+            make(volume, name, b"y" * 10_000)
+            await volume.commit()
+        assert volume.store.get(cid) == block
+        assert volume.store.get(cid_v1(RAW, hashlib.sha256(other).digest())) == other

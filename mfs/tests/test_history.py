@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -36,12 +37,13 @@ def between_trees(volume: Volume, old: CID, new: CID) -> list[Change]:
     return _finished(tree_changes(old, new, NodeCache(volume.store.get)))
 
 
-def _finished(steps):  # type: ignore[no-untyped-def]
+def _finished(steps: Generator[None, None, list[Change]]) -> list[Change]:
     while True:
         try:
             next(steps)
         except StopIteration as stop:
-            return stop.value
+            made: list[Change] = stop.value
+            return made
 
 
 def paths(volume: Volume) -> dict[bytes, tuple[object, ...]]:
@@ -169,7 +171,7 @@ async def test_the_changes_between_two_commits_lead_from_one_to_the_other(tmp_pa
 def _applied(there: set[bytes], made: list[Change]) -> set[bytes]:
     """The paths, after the changes: what moved takes along what is below it."""
     gone = {change.path for change in made if change.kind == "removed"}
-    moves = {change.old: change.path for change in made if change.old is not None}
+    moves: dict[bytes, bytes] = {change.old: change.path for change in made if change.old is not None}
     left = set()
     for path in there - gone:
         # The longest part of it that moved.
@@ -177,9 +179,10 @@ def _applied(there: set[bytes], made: list[Change]) -> set[bytes]:
         for length in range(len(parts), 0, -1):
             above = b"/".join(parts[:length])
             if above in moves:
-                path = b"/".join([moves[above], *parts[length:]])
+                left.add(b"/".join([moves[above], *parts[length:]]))
                 break
-        left.add(path)
+        else:
+            left.add(path)
     return left | {change.path for change in made if change.kind == "added"}
 
 
