@@ -22,7 +22,7 @@ logger = logging.getLogger("mfs")
 
 AFTER_CHANGE = 5.0
 """Seconds from the first change after a commit to the next commit."""
-MANY_NODES = 20_000
+MANY_NODES = 16_000
 MANY_LEAVES = 50_000
 """More changed nodes, or changed leaves of one file, are committed at once: so memory stays bounded."""
 _LOOK = 0.25

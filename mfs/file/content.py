@@ -72,7 +72,8 @@ class Unlogged:
         self.reset = False
         self.grown = False
         self.cut = NO_CUT
-        self.leaves: set[int] = set()
+        # An empty set takes three times as much, and nearly every file there is has an empty one.
+        self.leaves: dict[int, None] = {}
 
     def __bool__(self) -> bool:
         return self.reset or self.grown or self.cut != NO_CUT or bool(self.leaves)
@@ -80,7 +81,7 @@ class Unlogged:
     def absorb(self, later: Unlogged) -> None:
         """Take up what came `later`."""
         if later.reset:
-            self.reset, self.cut, self.leaves = True, NO_CUT, set(later.leaves)
+            self.reset, self.cut, self.leaves = True, NO_CUT, dict(later.leaves)
             return
         self.grown |= later.grown
         self.cut = min(self.cut, later.cut)
@@ -269,7 +270,7 @@ class Content:
     def put_leaf(self, index: int, leaf: Leaf) -> None:
         """Leaf `index`, which lies wholly inside the file, is now `leaf`."""
         self.leaves[index] = leaf
-        self.unlogged.leaves.add(index)
+        self.unlogged.leaves[index] = None
 
     def truncate(self, size: int) -> None:
         """The file is now `size` bytes long: cut there, or zeros up to there."""
@@ -285,7 +286,7 @@ class Content:
         index, keep = divmod(size, chunk)
         if keep and self.length_of(index) > keep:
             self.leaves[index] = Leaf(slice_pieces(self.pieces_of(index), 0, keep), keep)
-            self.unlogged.leaves.add(index)
+            self.unlogged.leaves[index] = None
         elif keep and index < self.base_leaves and index not in self.leaves:
             self._take_up(index)
         first = index + 1 if keep else index
@@ -295,7 +296,7 @@ class Content:
             self.base_leaves = index
         self.bound = min(self.bound, index)
         self.unlogged.cut = min(self.unlogged.cut, size)
-        self.unlogged.leaves = {i for i in self.unlogged.leaves if i < first}
+        self.unlogged.leaves = {i: None for i in self.unlogged.leaves if i < first}
         self.size = size
 
     def replace(self, base: CID | None, size: int, tsize: int, *, foreign: bool = False) -> None:
@@ -316,7 +317,7 @@ class Content:
         self.base_leaves = source.base_leaves
         self.size = source.size
         self.leaves = source.leaves.copy()
-        self.unlogged.leaves = set(self.leaves)
+        self.unlogged.leaves = dict.fromkeys(self.leaves)
 
     def _grow(self, size: int) -> None:
         """Let the file grow: a short last leaf of the base no longer counts as it is (rule 1)."""
@@ -329,7 +330,7 @@ class Content:
 
     def _take_up(self, index: int) -> None:
         self.leaves[index] = Leaf(self.pieces_of(index), self.length_of(index))
-        self.unlogged.leaves.add(index)
+        self.unlogged.leaves[index] = None
 
     def _put(self, index: int, start: int, pieces: Pieces, length: int) -> None:
         leaf = self.leaves.get(index)
@@ -349,7 +350,7 @@ class Content:
                 end = held
         leaf = Leaf(new, end)
         self.leaves[index] = leaf
-        self.unlogged.leaves.add(index)
+        self.unlogged.leaves[index] = None
         if start + length == self.medium.chunk:
             self.medium.filled(self, index)
 
