@@ -131,6 +131,24 @@ def getlk(fd: int) -> object:
     return fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))[:2]
 
 
+def posix_lock(command: int) -> Callable[[int], object]:
+    return lambda fd: fcntl.fcntl(fd, command, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0)) and None
+
+
+def first_block(fd: int) -> object:
+    block = bytearray(struct.pack("i", 0))
+    fcntl.ioctl(fd, 1, block)  # FIBMAP
+    return struct.unpack("i", block)[0]
+
+
+def listed(root: int) -> object:
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=root)
+    try:
+        return [name.encode() for name in os.listdir(fd)]
+    finally:
+        os.close(fd)
+
+
 def lookup(name: bytes) -> Make:
     return lambda: w.Lookup(nodeid=1, name=name)
 
@@ -281,15 +299,43 @@ CALLS: Final = [
         (F, OPEN, lambda: w.Ioctl(nodeid=2)),
         lambda value: value.result,
     ),
-    SystemCall(c.FUSE_POLL, with_file(poll), (F, OPEN, lambda: w.Poll(nodeid=2)), lambda value: [value.revents]),
+    SystemCall(
+        c.FUSE_POLL,
+        with_file(poll),
+        (F, OPEN, lambda: w.Poll(nodeid=2)),
+        lambda value: [value.revents if value else select.POLLIN],
+    ),
     SystemCall(
         c.FUSE_GETLK,
         with_file(getlk),
         (F, OPEN, lambda: w.GetLk(nodeid=2)),
         lambda value: struct.pack("h", value.lk.type),
     ),
+    SystemCall(c.FUSE_SETLK, with_file(posix_lock(fcntl.F_SETLK)), (F, OPEN, lambda: w.SetLk(nodeid=2))),
+    SystemCall(c.FUSE_SETLKW, with_file(posix_lock(fcntl.F_SETLKW)), (F, OPEN, lambda: w.SetLkW(nodeid=2))),
 ]
-BY_OPCODE: Final = {call.opcode: call for call in CALLS}
+PLUS: Final = SystemCall(
+    c.FUSE_READDIRPLUS,
+    listed,
+    (lambda: w.OpenDir(nodeid=1), lambda: w.ReadDirPlus(nodeid=1, arg=w.fuse_read_in(size=32768))),
+    lambda value: [
+        one.dirent.name for one in value if one.dirent.ino and one.dirent.name and one.dirent.name not in (b".", b"..")
+    ],
+)
+"""Comes only where READDIRPLUS was agreed on."""
+
+BLOCK_CALLS: Final = [
+    SystemCall(c.FUSE_BMAP, with_file(first_block), (F, OPEN, lambda: w.BMap(nodeid=2)), lambda v: v.block if v else 0),
+    SystemCall(
+        c.FUSE_SYNCFS,
+        with_directory(lambda fd: _checked(_libc.syncfs(fd))),
+        (D, OPENDIR, lambda: w.SyncFs(nodeid=1)),
+        lambda value: 0,
+    ),
+]
+"""Come only from mounts of block devices."""
+
+BY_OPCODE: Final = {call.opcode: call for call in (*CALLS, PLUS, *BLOCK_CALLS)}
 
 
 def outcome(finish: Callable[[], object]) -> object:

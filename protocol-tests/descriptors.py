@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import select
+import signal
 import struct
 import threading
 
@@ -13,6 +15,7 @@ from rawfuse.session.device import Asleep, Descriptor
 
 __all__ = ["Descriptor", "RealDescriptor", "unmounted"]
 
+_libc = ctypes.CDLL(None, use_errno=True)
 _CLONE = 0x8004E500
 _A_WHILE = 0.1
 """Seconds after which a read(2) that has not returned is asleep."""
@@ -41,11 +44,17 @@ class RealDescriptor:
         """What the read that slept came to."""
         return self._result(5)
 
+    def signal(self) -> None:
+        """The sleeping reader gets one."""
+        assert self._reader is not None
+        signal.pthread_kill(self._reader.ident or 0, signal.SIGUSR1)
+
     def _read(self, size: int) -> None:
-        try:
-            self._results.append(os.read(self.fd, size))
-        except OSError as error:
-            self._results.append(error)
+        # os.read would read again after a signal (PEP 475).
+        buffer = ctypes.create_string_buffer(size)
+        length = _libc.read(self.fd, buffer, size)
+        number = ctypes.get_errno()
+        self._results.append(buffer.raw[:length] if length >= 0 else OSError(number, os.strerror(number)))
 
     def _result(self, patience: float) -> bytes:
         assert self._reader is not None
@@ -77,8 +86,13 @@ class RealDescriptor:
 class FakeDescriptor(Descriptor):
     """A read that slept is done once more."""
 
+    _signalled = False
+
+    def signal(self) -> None:
+        self._signalled = True
+
     def woken(self, size: int) -> bytes:
-        return self.read(size)
+        return self.read(size, signalled=self._signalled)
 
 
 def unmounted(kind: str, **options: bool) -> RealDescriptor | FakeDescriptor:

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import trio
 from calls import BY_OPCODE, outcome
+from descriptors import RealDescriptor
 from two_kernels import FLAGS, Real, connected, init_answer, ok, using
 
 from rawfuse import DeviceChannel, Server
@@ -27,14 +28,13 @@ from rawfuse.channel import ChannelClosed, channel_of_fd, passed_fd, receive_cha
 from rawfuse.mount import (
     DeviceError,
     MountError,
-    abort_connection,
     find_mount,
     mount,
     mount_detached,
     open_device,
     set_sync_init,
 )
-from rawfuse.mount.device import connection_of
+from rawfuse.session.device import Asleep
 from rawfuse.tests.memoryfs import MemoryFs
 from rawfuse.wire import constants as c
 from rawfuse.wire.flags import InitFlags
@@ -72,94 +72,55 @@ def events(fd: int) -> int:
     return next(iter(poll.poll(0)), (fd, 0))[1]
 
 
-def test_before_a_mount_nothing_may_be_read_or_written(device: int) -> None:
-    assert number_of(os.read, device, BUFFER) == errno.EPERM
-    assert number_of(os.write, device, bytes(16)) == errno.EPERM
-    assert events(device) == select.POLLERR
+def test_an_ioctl_that_is_none_is_enotty(device: int, kernel: Real) -> None:
     assert number_of(fcntl.ioctl, device, 0xE5FF) == errno.ENOTTY
+    assert number_of(fcntl.ioctl, kernel.fd, 0xE5FF) == errno.ENOTTY
 
 
-def test_an_idle_device_takes_replies_and_has_nothing_to_read(kernel: Real) -> None:
-    assert events(kernel.fd) == select.POLLOUT
-    assert number_of(os.read, kernel.fd, BUFFER) == errno.EAGAIN
-    finish = kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
-    assert select.select([kernel.fd], [], [], 5)[0]
-    assert events(kernel.fd) == select.POLLIN | select.POLLOUT
-    assert outcome(finish) == 2
-
-
-@pytest.mark.parametrize("size", [0, 1, 40, 8191])
-def test_a_short_buffer_is_refused_whether_something_is_queued_or_not(size: int) -> None:
-    with mount_detached() as detached:
-        assert number_of(os.read, detached.fd, size) == errno.EINVAL, "INIT is queued"
-        os.close(detached.fd)
-
-
-@pytest.mark.parametrize(("flag", "number"), [(True, errno.ECONNABORTED), (False, errno.ENODEV)])
-def test_reading_after_an_abort_says_what_was_agreed(flag: bool, number: int, tmp_path: Path) -> None:
-    flags = FLAGS | InitFlags.FUSE_ABORT_ERROR if flag else FLAGS
-    with connected("real", init_answer(flags)) as kernel:
-        assert isinstance(kernel, Real)
-        finish = kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
-        kernel.expect(c.FUSE_LOOKUP)
-        connection = connection_of(kernel.fd)
-        assert connection is not None
-        if not abort_connection(connection):  # fusectl is not mounted where it belongs
-            subprocess.run(["mount", "-t", "fusectl", "fusectl", tmp_path], check=True)
-            try:
-                (tmp_path / str(connection) / "abort").write_text("1")
-            finally:
-                subprocess.run(["umount", tmp_path], check=True)
-        assert events(kernel.fd) == select.POLLERR
-        assert number_of(os.read, kernel.fd, BUFFER) == number
-        kernel.threads[0].join(5)
-        with suppress(OSError):
-            assert outcome(finish) == "ECONNABORTED"
-        with pytest.raises(ChannelClosed):
-            DeviceChannel(os.dup(kernel.fd)).receive_nowait(bytearray(BUFFER))
-
-
-def test_reading_after_an_unmount_is_enodev_and_the_channel_ends(kernel: Real) -> None:
-    kernel.mount.close()
-    deadline = time.monotonic() + 5
-    while events(kernel.fd) != select.POLLERR and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert number_of(os.read, kernel.fd, BUFFER) == errno.ENODEV
+@pytest.mark.parametrize("how", ["abort", "unmount"])
+def test_a_channel_ends_with_its_connection(kernel: Real, how: str) -> None:
+    kernel.abort() if how == "abort" else kernel.unmount()
     channel = DeviceChannel(os.dup(kernel.fd))
     with pytest.raises(ChannelClosed):
         channel.receive_nowait(bytearray(BUFFER))
     channel.close()
 
 
-def test_closing_the_device_fails_calls_and_kills_the_mount() -> None:
-    kernel = Real()
-    try:
-        kernel.answer(kernel.expect(c.FUSE_INIT), init_answer())
-        kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
-        kernel.expect(c.FUSE_LOOKUP)
-        os.close(kernel.fd)
-        kernel.threads[0].join(5)
-        assert not kernel.threads[0].is_alive()
-        assert number_of(lambda: os.stat("f", dir_fd=kernel.root)) == errno.ENOTCONN
-    finally:
-        kernel.mount.close()
+def test_a_descriptor_closed_under_a_read_that_sleeps_lives_on_and_takes_the_next_request() -> None:
+    descriptor = RealDescriptor(blocking=True)
+    kernel = Real(descriptor)
+    init = w.decode_request(bytearray(message := descriptor.read(BUFFER)), len(message), 0, False)
+    descriptor.write(ok(init, init_answer()))
+    with pytest.raises(Asleep):
+        descriptor.read(BUFFER)
+    os.close(kernel.fd)
+    descriptor.fd = -1
+    finish = kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
+    assert b"f\0" in descriptor.woken(BUFFER)
+    kernel.threads[0].join(5)
+    with pytest.raises(ConnectionAbortedError):
+        finish()
+    kernel.mount.close()
 
 
-def test_a_signal_ends_a_blocking_read(kernel: Real) -> None:
-    script = (
-        "import os, signal, sys\n"
-        "class Stop(Exception): pass\n"
-        "def stop(*_): raise Stop\n"
-        "signal.signal(signal.SIGALRM, stop); signal.setitimer(signal.ITIMER_REAL, 0.1)\n"
-        "fd = int(sys.argv[1]); os.set_blocking(fd, True)\n"
-        "try: os.read(fd, 1 << 21)\n"
-        "except Stop: print('EINTR')\n"
-    )
-    run = [sys.executable, "-c", script, str(kernel.fd)]
-    ran = subprocess.run(run, pass_fds=(kernel.fd,), capture_output=True, text=True, timeout=10, check=True)
-    assert ran.stdout == "EINTR\n"
-    os.set_blocking(kernel.fd, False)
-    assert outcome(kernel.call(BY_OPCODE[c.FUSE_LOOKUP])) == 2, "nothing was lost"
+@pytest.mark.parametrize(("max_write", "number"), [(1 << 16, 0), (1 << 20, errno.EINVAL)])
+def test_a_pipe_takes_a_request_when_it_holds_the_largest(max_write: int, number: int) -> None:
+    with connected("real", init_answer(max_write=max_write)) as kernel:
+        assert isinstance(kernel, Real)
+        read, write = os.pipe()
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 1 << 20)
+        finish = kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
+        kernel.queued(1)
+        assert number_of(os.splice, kernel.fd, write, max_write + 80) == number
+        if not number:
+            message = os.read(read, BUFFER)
+            request = w.decode_request(bytearray(message), len(message), 45, True)
+            reply = ok(request, w.fuse_entry_out(nodeid=2, attr=w.fuse_attr(ino=2, mode=0o100644)).pack())
+            os.write(write, reply)
+            assert os.splice(read, kernel.fd, len(reply)) == len(reply)
+            assert outcome(finish) == 2
+        for end in (read, write):
+            os.close(end)
 
 
 def test_a_request_given_up_before_it_is_read_never_comes(kernel: Real) -> None:
@@ -305,6 +266,7 @@ SERVE = """
 import socket, sys, trio
 from rawfuse import Server
 from rawfuse.channel import channel_of_fd, passed_fd, receive_channel
+from rawfuse.session.device import Asleep
 from rawfuse.tests.memoryfs import MemoryFs
 kind, argument = sys.argv[1:]
 if kind == "path":

@@ -220,19 +220,6 @@ def test_max_pages_lifts_the_longest_name(kind: str, flags: InitFlags, longest: 
             assert outcome(kernel.call(call)) == result
 
 
-@pytest.mark.parametrize(("max_write", "least"), [(4096, 8192), (65536, 65616), (1 << 20, (1 << 20) + 80)])
-def test_the_device_is_read_with_a_buffer_for_the_largest_write(kind: str, max_write: int, least: int) -> None:
-    with connected(kind, init_answer(max_write=max_write)) as kernel:
-        if kind == "fake":
-            assert kernel.session.holds.buffer == least  # type: ignore[union-attr]
-            return
-
-        for size, number in ((least - 1, errno.EINVAL), (least, errno.EAGAIN)):
-            with pytest.raises(OSError) as failed:
-                os.read(kernel.fd, size)  # type: ignore[union-attr]
-            assert failed.value.errno == number
-
-
 def test_passthrough_stands_back_for_the_writeback_cache(kind: str) -> None:
     both = FLAGS | InitFlags.FUSE_PASSTHROUGH | InitFlags.FUSE_WRITEBACK_CACHE
     for flags, depth, number in (

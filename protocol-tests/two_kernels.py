@@ -2,7 +2,8 @@
 
 A test plays a server byte by byte. It starts a call, reads the requests that the call brings about, writes what it
 likes, is told what write(2) says, and sees what the call came to. Requests that the test is not about are answered
-from a small made-up tree: in the root the file "f" (inode 2), the directory "d" (3) and the symbolic link "l" (4).
+from a small made-up tree: in the root the file "f" (inode 2), the directory "d" (3), the symbolic link "l" (4), and
+files "n0" (100), "n1" (101) and so on.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from descriptors import Descriptor, RealDescriptor
+from fuseblk import mount_block_device
 
 from rawfuse import wire as w
 from rawfuse.mount import abort_connection, mount_detached
+from rawfuse.mount.connections import FUSECTL
 from rawfuse.mount.device import connection_of
 from rawfuse.session import Answered, KernelSession
 from rawfuse.session.device import Device
@@ -82,6 +85,10 @@ def dirent(name: bytes, ino: int = 9, off: int = 1, kind: int = 8, namelen: int 
     return head + name + bytes(-len(name) % 8)
 
 
+def direntplus(name: bytes, nodeid: int, off: int = 1, mode: int = REG | 0o644, **fields: int) -> bytes:
+    return (entry(nodeid, mode) if nodeid else bytes(128)) + dirent(name, fields.pop("ino", nodeid or 9), off, **fields)
+
+
 def open_buffered() -> dict[int, bytes | int]:
     """Answers that let files use the page cache."""
     return {c.FUSE_OPEN: w.fuse_open_out(fh=7).pack()}
@@ -97,7 +104,7 @@ def usual(request: w.Request) -> bytes | int:
     """What the made-up tree answers: a body, or an errno."""
     match request:
         case w.Lookup(name=name):
-            found = NODES.get(name)
+            found = (100 + int(name[1:]), REG | 0o644) if name[:1] == b"n" and name[1:].isdigit() else NODES.get(name)
             return entry(*found) if found else errno.ENOENT
         case w.GetAttr(nodeid=nodeid) | w.SetAttr(nodeid=nodeid):
             return attr_out(nodeid, MODES.get(nodeid, REG | 0o644))
@@ -121,6 +128,10 @@ def usual(request: w.Request) -> bytes | int:
             return b"target"
         case w.ReadDir(arg=arg):
             return b"" if arg.offset else dirent(b"one") + dirent(b"two", off=2)
+        case w.ReadDirPlus(arg=arg):
+            return b"" if arg.offset else direntplus(b"one", 9) + direntplus(b"two", 10, off=2)
+        case w.BMap():
+            return w.fuse_bmap_out(block=77).pack()
         case w.GetXAttr(arg=arg) | w.ListXAttr(arg=arg):
             value = b"user.a\0"
             return value if arg.size else w.fuse_getxattr_out(size=len(value)).pack()
@@ -198,6 +209,9 @@ class Script:
     def drop(self, names: list[tuple[int, bytes]]) -> None:
         """Nothing uses these inodes of the root any more: forgets are queued for them, one for each lookup."""
         raise NotImplementedError
+
+    def queued(self, count: int) -> None:
+        """Waits until so many requests are queued or in flight."""
 
     def abort(self) -> None:
         """As by fusectl."""
@@ -277,10 +291,10 @@ class Real(Script):
 
     name = "real"
 
-    def __init__(self, descriptor: RealDescriptor | None = None, **options: Any) -> None:
+    def __init__(self, descriptor: RealDescriptor | None = None, *, block: bool = False, **options: Any) -> None:
         super().__init__()
         self._descriptor = RealDescriptor() if descriptor is None else descriptor
-        self.mount = mount_detached(fd=self._descriptor.fd, **options)
+        self.mount = mount_block_device(self.fd) if block else mount_detached(fd=self.fd, **options)
         self._poll = select.poll()
         self._poll.register(self.fd, select.POLLIN)
         self.threads: list[threading.Thread] = []
@@ -331,13 +345,28 @@ class Real(Script):
             self.write(w.encode_notification(gone))
 
     def abort(self) -> None:
-        number = connection_of(self.fd)
-        if number is None or abort_connection(number):
+        with self._fusectl() as directory:
+            (directory / "abort").write_text("1")
+
+    def queued(self, count: int) -> None:
+        deadline = time.monotonic() + PATIENCE
+        with self._fusectl() as directory:
+            while int((directory / "waiting").read_bytes()) < count:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+        time.sleep(0.01)  # a request is counted just before it is queued
+
+    @contextmanager
+    def _fusectl(self) -> Generator[Path, None, None]:
+        """The connection's directory, where it belongs or else where it can be mounted for a moment."""
+        number = str(connection_of(self.fd))
+        if (FUSECTL / number).exists():
+            yield FUSECTL / number
             return
-        with tempfile.TemporaryDirectory() as path:  # fusectl is not mounted where it belongs
+        with tempfile.TemporaryDirectory() as path:
             subprocess.run(["mount", "-t", "fusectl", "fusectl", path], check=True)
             try:
-                (Path(path) / str(number) / "abort").write_text("1")
+                yield Path(path) / number
             finally:
                 subprocess.run(["umount", path], check=True)
 
@@ -374,11 +403,11 @@ class Fake(Script):
 
     name = "fake"
 
-    def __init__(self, descriptor: Descriptor | None = None, **options: Any) -> None:
+    def __init__(self, descriptor: Descriptor | None = None, *, block: bool = False, **options: Any) -> None:
         super().__init__()
         options.pop("allow_other", None)
         self.session = KernelSession(**options)
-        self.device = Device(self.session)
+        self.device = Device(self.session, block=block)
         self._descriptor = Descriptor() if descriptor is None else descriptor
         self.device.mount(self._descriptor)
         self._running: dict[int, tuple[Generator[w.Request, Answered, object], list[object]]] = {}
@@ -453,6 +482,16 @@ class Fake(Script):
 
     def close(self) -> None:
         self._descriptor.close()
+
+
+def unmounting(kernel: Real | Fake) -> Callable[[], None]:
+    """Begins an unmount that waits for the server; what is returned waits for its end."""
+    if isinstance(kernel, Fake):
+        kernel.unmount()
+        return kernel.settle
+    thread = threading.Thread(target=kernel.mount.close)
+    thread.start()
+    return lambda: thread.join(PATIENCE)
 
 
 KERNELS: Final[dict[str, type[Real] | type[Fake]]] = {"real": Real, "fake": Fake}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ from rawfuse.wire import (
 from rawfuse.wire.base import Buffer
 from rawfuse.wire.dirent import Dirent, DirentPlus
 
-__all__ = ["content_errno", "delivered_dirents", "delivered_direntplus"]
+__all__ = ["content_errno", "delivered_dirents", "delivered_direntplus", "references"]
 
 _LLONG_MAX: Final = (1 << 63) - 1
 _LONGEST_NAME: Final = 4095
@@ -147,6 +147,20 @@ def delivered_direntplus(body: Buffer) -> tuple[list[DirentPlus], int]:
 
     number = _walk(data, _ENTRY, add)
     return found, 0 if found else number
+
+
+def references(entries: Iterable[DirentPlus]) -> tuple[list[DirentPlus], list[int]]:
+    """The entries that give the kernel a reference to an inode; and inodes whose reference it gives back at once,
+    because of what is said about them. "." and ".." and what has no nodeid do neither."""
+    taken: list[DirentPlus] = []
+    given_back: list[int] = []
+    for plus in entries:
+        if plus.entry.nodeid and plus.dirent.name not in (b".", b".."):
+            if plus.entry.nodeid == ROOT or _bad_attr(plus.entry.attr):
+                given_back.append(plus.entry.nodeid)
+            else:
+                taken.append(plus)
+    return taken, given_back
 
 
 def _walk(data: memoryview, before: int, add: Callable[[Dirent, int], None]) -> int:

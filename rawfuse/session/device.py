@@ -17,6 +17,7 @@ from typing import Final
 from rawfuse.session.kernel_session import RESENT, Answered, KernelSession, Refused
 from rawfuse.wire import (
     BatchForget,
+    Destroy,
     Forget,
     Interrupt,
     Notification,
@@ -52,13 +53,15 @@ class Device:
 
     Args:
         session: judges what is written, and makes the messages.
+        block: the mount is one of a block device (fuseblk), whose end is a DESTROY.
 
     Attributes:
         over: what read(2) says since the connection ended: ENODEV or ECONNABORTED; 0 while it has not.
     """
 
-    def __init__(self, session: KernelSession) -> None:
+    def __init__(self, session: KernelSession, *, block: bool = False) -> None:
         self.session = session
+        self._block = block
         self.over = 0
         self._descriptors: list[Descriptor] = []
         self._pending: deque[tuple[Request | None, bytes]] = deque()
@@ -115,8 +118,11 @@ class Device:
         self._end(errno.ECONNABORTED if aborted else errno.ENODEV)
 
     def unmount(self) -> None:
-        """The last mount of it is gone. No FORGET comes, and no DESTROY."""
-        self._end(errno.ENODEV)
+        """The last mount of it is gone. No FORGET comes; DESTROY comes only of a block device, and is waited for."""
+        if self._block and not self.over:
+            self.call(Destroy())
+        else:
+            self._end(errno.ENODEV)
 
     def take_ended(self) -> list[Answered]:
         """What callers got since the last time, answered or not."""
@@ -166,6 +172,8 @@ class Device:
         self._interrupts.pop(unique, None)
         self._signalled -= {unique, unique & ~RESENT}
         self._ended.append(answer)
+        if isinstance(answer.request, Destroy):
+            self._end(errno.ENODEV)
 
     def _waiting(self) -> bool:
         return bool(self._interrupts or self._forgets or self._pending)
@@ -233,13 +241,16 @@ class Device:
             if isinstance(request, Interrupt):
                 self._interrupts.setdefault(request.arg.unique, message)
                 continue
+            if isinstance(request, Forget):  # sent like a request, not queued with the others
+                self._pending.append((None, message))
+                continue
             before = request.unique & ~RESENT
             for descriptor in self._descriptors:
                 descriptor._taken -= {before, request.unique}
-            if before in self._signalled:
+            if not self._signalled.isdisjoint((before, request.unique)):  # told again, behind its target
                 self._signalled.add(request.unique)
-            if self._interrupts.pop(before, None):  # it stays where it is, and so overtakes its target
-                self._interrupt(request.unique)
+                self._interrupts.pop(before, None)
+                self._interrupts.pop(request.unique, None)
             self.session.unread.add(request.unique)
             again.append((request, message))
         self._pending.extendleft(reversed(again))

@@ -10,16 +10,17 @@ from __future__ import annotations
 import errno
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from rawfuse.errors import LocalProtocolError, RemoteProtocolError
 from rawfuse.session.absence import INSTEAD, REMEMBERED, SEEN
 from rawfuse.session.agreed import BEFORE_INIT, Agreement, BadInit, agreement
-from rawfuse.session.content import content_errno, delivered_direntplus, delivered_dirents
+from rawfuse.session.content import content_errno, delivered_direntplus, delivered_dirents, references
 from rawfuse.session.known import Known
 from rawfuse.session.negotiation import MAJOR, MINOR
 from rawfuse.session.notices import judge_notification
 from rawfuse.wire import (
+    Forget,
     Init,
     Interrupt,
     Notification,
@@ -29,6 +30,7 @@ from rawfuse.wire import (
     ReadDir,
     ReadDirPlus,
     Request,
+    fuse_forget_in,
     fuse_init_in,
     fuse_init_out,
     fuse_interrupt_in,
@@ -204,7 +206,8 @@ class KernelSession:
         return self._encode(reply)
 
     def take_outgoing(self) -> list[tuple[Request, bytes]]:
-        """What was received has brought about: requests resent, interrupts put back by EAGAIN; with their messages."""
+        """What was received has brought about: requests resent, interrupts put back by EAGAIN, references given back
+        that a listing should not have given; with their messages."""
         taken, self._outgoing = self._outgoing, []
         return taken
 
@@ -277,8 +280,15 @@ class KernelSession:
         if not seen:
             seen = content_errno(request, value, self.known)
         if not seen:
-            self.known.learn(request, 0, value)
+            self.known.learn(request, 0, self._referenced(value) if isinstance(request, ReadDirPlus) else value)
         return Answered(request, 0, value, body, seen)
+
+    def _referenced(self, value: Any) -> Any:
+        taken, given_back = references(value)
+        for nodeid in given_back:
+            forget = Forget(nodeid=nodeid, arg=fuse_forget_in(1))
+            self._outgoing.append((forget, self.numbered(forget)))
+        return taken
 
     def _value(self, request: Request, body: bytes) -> tuple[ReplyValue, int]:
         if isinstance(request, (ReadDir, ReadDirPlus)) and len(body) <= request.arg.size:

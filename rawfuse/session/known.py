@@ -94,7 +94,7 @@ class Known:
             self._inodes.setdefault(request.nodeid, _Inode(stat.S_IFMT(entry.attr.mode)))
         elif isinstance(request, ReadDirPlus) and isinstance(value, list):
             for plus in value:
-                if isinstance(plus, DirentPlus) and plus.dirent.name not in (b".", b"..") and plus.entry.nodeid:
+                if isinstance(plus, DirentPlus):
                     self._entry(request.nodeid, plus.dirent.name, plus.entry)
         elif isinstance(request, (Unlink, RmDir)):
             self.drop_name(request.nodeid, request.name, absent=True)
