@@ -9,6 +9,7 @@ the event loop; coming back from there costs some 15 us.
 
 from __future__ import annotations
 
+import copy
 import errno
 import logging
 import os
@@ -19,6 +20,7 @@ from typing import Any, Final
 import trio
 
 from rawfuse.channel.base import Channel, ChannelClosed, Parts
+from rawfuse.channel.device import DeviceChannel
 from rawfuse.errors import LocalProtocolError, RemoteProtocolError
 from rawfuse.filesystem import Filesystem
 from rawfuse.notifier import Notifier
@@ -61,6 +63,9 @@ class Server:
 
     Args:
         max_write: bytes, the largest WRITE; default the file system's own. READs are as large.
+        readers: how many tasks read requests, each by a descriptor of its own (`DeviceChannel.clone`), by which it
+            answers too. They share one thread, so this makes nothing faster; closing such a descriptor fails those
+            requests alone that came by it.
 
     Attributes:
         notify: sends notifications to the kernel.
@@ -68,7 +73,11 @@ class Server:
         ended: a trio.Event, set when serving is over.
     """
 
-    def __init__(self, filesystem: Filesystem, channel: Channel, *, max_write: int | None = None) -> None:
+    def __init__(
+        self, filesystem: Filesystem, channel: Channel, *, max_write: int | None = None, readers: int = 1
+    ) -> None:
+        if readers < 1 or (readers > 1 and not isinstance(channel, DeviceChannel)):
+            raise ValueError(f"{readers} readers: at least 1, and more only of a device, which has clones")
         self.filesystem = filesystem
         self.channel = channel
         self.initialized = trio.Event()
@@ -87,6 +96,8 @@ class Server:
         self._no_yield = 0
         self._looks = 1
         self._nursery: trio.Nursery | None = None
+        self._readers = readers
+        self._twins: list[Server] = []
         filesystem.server = self
 
     @property
@@ -117,11 +128,26 @@ class Server:
             self._nursery = None
             self.ended.set()
             self.notify.end()
-            self.channel.close()
+            for reader in (*self._twins, self):
+                reader.channel.close()
             if self.session.negotiated is not None:
                 self.filesystem.destroy()
         if self.session.refused is not None:
             raise self.session.refused
+
+    def _more_readers(self, nursery: trio.Nursery) -> None:
+        for _ in range(1, self._readers):
+            twin = copy.copy(self)  # all is shared but what a reader has for itself
+            twin.channel = self.channel.clone()  # type: ignore[attr-defined]
+            twin._buffer, twin._spare = bytearray(self._buffer_size), []
+            self._twins.append(twin)
+            nursery.start_soon(twin._read_on)
+
+    async def _read_on(self) -> None:
+        try:
+            await self._loop()
+        except (ChannelClosed, trio.ClosedResourceError) as end:
+            _log.debug("a reader ends: %s", end)
 
     async def _loop(self) -> None:
         channel = self.channel
@@ -220,6 +246,8 @@ class Server:
         if agreed is not None and not self.initialized.is_set():
             self.initialized.set()
             self.filesystem.init(agreed)
+            if self._readers > 1 and self._nursery is not None:
+                self._more_readers(self._nursery)
 
     def _malformed(self, error: RemoteProtocolError) -> None:
         _log.error("malformed request: %s", error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from typing import Final
+from typing import Final, Self
 
 from rawfuse.channel.holder import MessageFd
 from rawfuse.mount.device import open_device
@@ -35,12 +35,12 @@ class DeviceChannel(MessageFd):
         except OSError:
             return os.dup(fd)
 
-    def clone(self) -> DeviceChannel:
+    def clone(self) -> Self:
         """Another descriptor of the same connection (since 7.23), for a reader of its own.
 
         A reply must go out by the channel that its request came in by (ENOENT elsewhere).
         """
-        return DeviceChannel(_clone(self.fileno()))
+        return type(self)(_clone(self.fileno()))
 
     def backing_open(self, fd: int) -> int:
         """Registers an open file for passthrough (since 7.40); returns its backing_id. Raises OSError: EPERM unless
