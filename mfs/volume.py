@@ -35,8 +35,9 @@ from mfs.tree.node import Directory, File, Node
 from mfs.tree.record import FIRST_INO, ROOT_INO, DamagedRecord
 from mfs.tree.tree import Tree
 from mfs.unixfs.layout import leaf_wrapping
+from mfs.views import Views
 
-CROWDED = 32_768
+CROWDED = 24_000
 """Changed nodes that wait for a commit, at a kilobyte each, before whoever changes another one has to wait too."""
 
 
@@ -44,7 +45,7 @@ class Volume:
     """One mutable file system, opened; made by :meth:`open`.
 
     Everything belongs to one thread but what says otherwise.  ``tree`` is what there is, ``journal`` makes `fsync`
-    durable, ``store`` keeps the blocks, ``profile`` decides their CIDs.
+    durable, ``store`` keeps the blocks, ``profile`` decides their CIDs; ``views`` are the trees that cannot be changed.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Volume:
         self.tree = tree
         self.profile = repo.profile
         self.journal = journal
+        self.views = Views(tree, medium, (os.getuid(), os.getgid()))
         self._room = trio.Lock()
         self._medium = medium
         self._committer = Committer(tree, medium, journal, head, lambda below: drop_logs(repo.log, below))
@@ -135,6 +137,10 @@ class Volume:
     def at_once(self) -> AbstractAsyncContextManager[None]:
         """What is done inside is in one commit, whole; :meth:`mfs.commit.committer.Committer.at_once`."""
         return self._committer.at_once()
+
+    def between_commits(self) -> AbstractAsyncContextManager[None]:
+        """No commit is under way inside; :meth:`mfs.commit.committer.Committer.between`."""
+        return self._committer.between()
 
     async def flush(self) -> None:
         """Make blocks and small records that were put into the store durable.  OSError: the disk did not take them."""

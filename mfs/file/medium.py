@@ -16,13 +16,14 @@ from mfs.blocks.store import EmbeddedStore
 from mfs.file.content import Content, NotInPieces
 from mfs.file.hashing import hash_leaf
 from mfs.file.leaf import Leaf, Pieces
-from mfs.unixfs.cid import CID, DAG_PB, codec_of
+from mfs.unixfs.cid import CID, DAG_PB, RAW, codec_of
 from mfs.unixfs.errors import MalformedBlock, UnixFSError
-from mfs.unixfs.layout import zero_subtrees
-from mfs.unixfs.nodes import NodeCache, leaf_span
+from mfs.unixfs.layout import leaf_wrapping, zero_subtrees
+from mfs.unixfs.nodes import FileNode, NodeCache, leaf_span
 from mfs.unixfs.profile import Profile
 from mfs.unixfs.reader import Leaf as Stretch
 from mfs.unixfs.reader import file_size, leaves
+from mfs.unixfs.varint import encode_uvarint, read_uvarint
 
 logger = logging.getLogger("mfs")
 
@@ -30,6 +31,8 @@ _HASHED_AT_ONCE = 8
 """Leaves hashed by one visit to the worker thread."""
 _KNOWN_SPANS = 4096
 """Leaves in large blocks of another layout whose place within the block is remembered."""
+_HEAD = 32
+"""Bytes at the beginning of a leaf's block that tell where its data lie."""
 _CACHED_LINKS = 1 << 17
 """Links of file nodes that are kept decoded."""
 
@@ -136,9 +139,55 @@ class StoreMedium:
                     # Its bytes may have been given back meanwhile; if not, the commit will say what is wrong with them.
                     logger.debug("a leaf could not be hashed ahead: %s", error)
 
+    def dag_size(self, cid: CID, node: FileNode) -> int:
+        """The bytes of all blocks of the file `cid`, which is `node`; what its links say is believed."""
+        if node.tsize is not None:
+            return node.tsize
+        if codec_of(cid) == RAW:
+            return node.size
+        inline, pieces = self.store.places(cid)
+        if self.store.leaf_pieces(cid) is not None:
+            return node.size + sum(map(len, leaf_wrapping(self.profile, node.size)))
+        return inline + total_length(pieces)
+
+    def is_own_leaf(self, cid: CID, node: FileNode) -> bool:
+        """Whether the file `cid` is one leaf, and that very leaf is what the profile makes of its bytes."""
+        if node.children or not 0 < node.size <= self.chunk:
+            return False
+        if self.profile.raw_leaves:
+            return cid[:4] == b"\x01\x55\x12\x20"
+        own = b"\x01\x70\x12\x20" if self.profile.cid_version else b"\x12\x20"
+        return cid.startswith(own) and self.store.leaf_pieces(cid) is not None
+
     def _leaf_size(self, cid: CID) -> int | None:
         pieces = self.store.leaf_pieces(cid)
+        if pieces is None and codec_of(cid) == DAG_PB:
+            pieces = self._amid.get(cid) or self._plain(cid)
         return None if pieces is None else total_length(pieces)
+
+    def _plain(self, cid: CID) -> Pieces | None:
+        """The pieces that hold the file bytes of a leaf without metadata in a large block, found without reading it."""
+        _, block = self.store.places(cid)
+        length = total_length(block)
+        segments = self.store.segments
+        head = segments.read(block, 0, min(_HEAD, length)) if block else b""
+        for kind in (b"\x08\x02\x12", b"\x08\x00\x12"):
+            at = head.find(kind, 0, 12)
+            if at < 0:
+                continue
+            size, start = read_uvarint(head, at + 3)
+            behind = b"\x18" + encode_uvarint(size)
+            inside = start - at + size + len(behind)
+            if head[:at] == b"\x0a" + encode_uvarint(inside) and length == at + inside:
+                if segments.read(block, start + size, length) == behind:
+                    return self._remembered(cid, slice_pieces(block, start, start + size))
+        return None
+
+    def _remembered(self, cid: CID, pieces: Pieces) -> Pieces:
+        if len(self._amid) >= _KNOWN_SPANS:
+            del self._amid[next(iter(self._amid))]
+        self._amid[cid] = pieces
+        return pieces
 
     def _stored(self, cid: CID) -> Pieces:
         pieces = self._kept(cid)
@@ -153,15 +202,11 @@ class StoreMedium:
         pieces = self.store.leaf_pieces(cid)
         if pieces is None and codec_of(cid) == DAG_PB:
             # A block of another layout that is too large for the index: the bytes lie amid it.
-            pieces = self._amid.pop(cid, None)
+            pieces = self._amid.get(cid) or self._plain(cid)
             if pieces is None:
                 _, block = self.store.places(cid)
-                if not block:
-                    return None
-                pieces = slice_pieces(block, *leaf_span(cid, self.store.get(cid)))
-                if len(self._amid) >= _KNOWN_SPANS:
-                    del self._amid[next(iter(self._amid))]
-            self._amid[cid] = pieces
+                if block:
+                    pieces = self._remembered(cid, slice_pieces(block, *leaf_span(cid, self.store.get(cid))))
         return pieces
 
     def _part(self, leaf: Stretch, pieces: Pieces) -> Pieces:

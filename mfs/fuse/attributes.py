@@ -6,6 +6,8 @@ absence and attributes for a day, pages for as long as it likes.  A request that
 
 from __future__ import annotations
 
+import sys
+
 from mfs.tree.node import Node
 from rawfuse.wire import fuse_attr_out, fuse_entry_out
 
@@ -17,6 +19,7 @@ BLOCK = 512
 
 _ATTR_AT = fuse_entry_out.SIZE - 88
 _SECOND = 1_000_000_000
+_BRIEF = (1).to_bytes(8, sys.byteorder)
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 _ATTR_HEAD = fuse_attr_out(attr_valid=VALID).pack()[:16]
 _entry = fuse_entry_out.pack_flat
@@ -63,6 +66,12 @@ def entry_out(node: Node, chunk: int) -> bytes:
             0,
         )
     return packed
+
+
+def brief_entry_out(node: Node, chunk: int) -> bytes:
+    """The same for a name that may come to refer to something else by itself: the kernel asks again after a second."""
+    packed = entry_out(node, chunk)
+    return packed[:16] + _BRIEF + packed[24:]
 
 
 def attr_out(node: Node, chunk: int) -> bytes:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from mfs.fuse.attributes import entry_out
 from mfs.tree.node import Node
 from mfs.tree.tree import Tree
+from mfs.views import is_view
 from mfs.volume import CROWDED, Volume
 from rawfuse import Filesystem, wire
 from rawfuse.filesystem import Answer, Reply
@@ -25,12 +26,16 @@ class Base(Filesystem):
     def __init__(self, volume: Volume, *, read_only: bool = False) -> None:
         self._volume = volume
         self._tree: Tree = volume.tree
+        self._views = volume.views
         self._segments = volume.store.segments
         self._chunk = volume.profile.chunk_size
         self._read_only = read_only
 
     def forget(self, nodeid: int, nlookup: int) -> None:
-        self._tree.forget(nodeid, nlookup)
+        if is_view(nodeid):
+            self._views.of(nodeid).forget(nodeid, nlookup)
+        else:
+            self._tree.forget(nodeid, nlookup)
 
     def _entry(self, node: Node) -> bytes:
         """The reply that gives the kernel one more reference."""

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import errno
 import stat
+from typing import TypeAlias
 
-from mfs.fuse.attributes import ABSENT, entry_out
+from mfs.fuse.attributes import ABSENT, brief_entry_out, entry_out
 from mfs.fuse.base import MAX_READ, Base
 from mfs.tree.listing import Listing
 from mfs.tree.node import Directory
-from mfs.tree.record import ROOT_INO
+from mfs.tree.numbers import FIRST_VIEW, IPFS_INO, SNAPSHOTS_INO
+from mfs.tree.record import ROOT_INO, Entry
+from mfs.views import is_view
+from mfs.views.view import Listing as ViewListing
 from mfs.volume import Volume
 from rawfuse import wire
 from rawfuse.filesystem import Reply
 from rawfuse.wire import constants as c
 from rawfuse.wire.dirent import DirentBuffer, DirentPlusBuffer
+
+AnyListing: TypeAlias = Listing | ViewListing
 
 
 class Directories(Base):
@@ -22,25 +28,36 @@ class Directories(Base):
 
     def __init__(self, volume: Volume, *, read_only: bool = False) -> None:
         super().__init__(volume, read_only=read_only)
-        self._listings: dict[int, Listing] = {}
+        self._listings: dict[int, AnyListing] = {}
         self._next_handle = 1
 
     def opendir(self, request: wire.OpenDir) -> Reply:
-        directory = self._tree.directory(request.nodeid)
+        nodeid = request.nodeid
         handle = self._next_handle
         self._next_handle = handle + 1
-        self._listings[handle] = Listing(self._tree, directory)
+        if not is_view(nodeid):
+            self._listings[handle] = Listing(self._tree, self._tree.directory(nodeid))
+        elif nodeid == IPFS_INO:
+            # It can be opened, to name things relative to it, and not be listed.
+            return wire.fuse_open_out(fh=handle)
+        else:
+            view = self._views.of(nodeid)
+            self._listings[handle] = view.listing(view.directory(nodeid))
+            if nodeid == SNAPSHOTS_INO:
+                return wire.fuse_open_out(fh=handle)
         return wire.fuse_open_out(fh=handle, open_flags=c.FOPEN_KEEP_CACHE | c.FOPEN_CACHE_DIR)
 
     def releasedir(self, request: wire.ReleaseDir) -> Reply:
         self._listings.pop(request.arg.fh, None)
         return None
 
-    def _listing(self, nodeid: int, handle: int) -> tuple[Directory, Listing]:
+    def _listing(self, nodeid: int, handle: int) -> tuple[Directory, AnyListing]:
         listing = self._listings.get(handle)
         if listing is None:
+            if nodeid == IPFS_INO:
+                raise OSError(errno.EPERM, "what is stored cannot be listed: name a CID")
             raise OSError(errno.EBADF, "a directory handle that is not open")
-        return self._tree.directory(nodeid), listing
+        return self._views.directory(nodeid), listing
 
     def readdir(self, request: wire.ReadDir) -> Reply:
         arg = request.arg
@@ -66,12 +83,32 @@ class Directories(Base):
                 return buffer.data
         while listed := listing.after(offset):
             for offset, name, entry in listed:
+                if is_view(entry.ino):
+                    if not self._add_from_view(buffer, directory, offset, name, entry):
+                        return buffer.data
+                    continue
                 node = tree.nodes.get(entry.ino) or tree.node(entry.ino)
                 packed = node.packed or entry_out(node, self._chunk)
                 if not buffer.add(name, entry.ino, offset, entry.dtype, packed):
                     return buffer.data
                 tree.lookups.add(entry.ino)
         return buffer.data
+
+    def _add_from_view(
+        self, buffer: DirentPlusBuffer, directory: Directory, offset: int, name: bytes, entry: Entry
+    ) -> bool:
+        """The same for an entry of a view; one that cannot be read is listed all the same, without attributes."""
+        try:
+            node = self._views.of(directory.ino).child(directory, name)
+        except OSError:
+            node = None
+        if node is None:
+            return buffer.add(name, entry.ino, offset, entry.dtype, ABSENT)
+        packed = entry_out if directory.ino >= FIRST_VIEW else brief_entry_out
+        if not buffer.add(name, node.ino, offset, node.dtype, packed(node, self._chunk)):
+            return False
+        self._views.of(node.ino).add(node)
+        return True
 
     def _dots(self, directory: Directory) -> tuple[tuple[bytes, int], tuple[bytes, int]]:
         parent = directory.references[0][0] if directory.references else ROOT_INO

@@ -21,8 +21,8 @@ class Inodes(Base):
     """GETATTR, SETATTR, STATFS."""
 
     def getattr(self, request: wire.GetAttr) -> Reply:
-        tree = self._tree
-        return attr_out(tree.nodes.get(request.nodeid) or tree.node(request.nodeid), self._chunk)
+        node = self._tree.nodes.get(request.nodeid) or self._views.node(request.nodeid)
+        return attr_out(node, self._chunk)
 
     @changing
     def setattr(self, request: wire.SetAttr) -> Reply:

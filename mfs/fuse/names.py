@@ -6,11 +6,14 @@ import errno
 import os
 import stat
 
-from mfs.fuse.attributes import ABSENT
+from mfs.fuse.attributes import ABSENT, brief_entry_out, entry_out
 from mfs.fuse.base import Base, changing
 from mfs.fuse.files import OPENED
 from mfs.tree.node import Node, Symlink
+from mfs.tree.numbers import CONTROL_INO, FIRST_VIEW
+from mfs.tree.record import ROOT_INO
 from mfs.tree.tree import NAME_MAX
+from mfs.views import RESERVED_NAME, is_view
 from rawfuse import wire
 from rawfuse.filesystem import Reply
 
@@ -26,10 +29,26 @@ class Names(Base):
         name = request.name
         if len(name) > NAME_MAX:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        entry = tree.entry(tree.directory(request.nodeid), name)
+        nodeid = request.nodeid
+        if is_view(nodeid):
+            return self._entry_in_view(nodeid, name)
+        entry = tree.entry(tree.directory(nodeid), name)
         if entry is None:
+            if nodeid == ROOT_INO and name == RESERVED_NAME:
+                return self._entry(self._views.node(CONTROL_INO))
             return ABSENT
         return self._entry(tree.nodes.get(entry.ino) or tree.node(entry.ino))
+
+    def _entry_in_view(self, nodeid: int, name: bytes) -> Reply:
+        view = self._views.of(nodeid)
+        node = view.child(view.directory(nodeid), name)
+        if node is None:
+            return ABSENT
+        if not is_view(node.ino):
+            return self._entry(node)
+        self._views.of(node.ino).add(node)
+        # Names of snapshots come and go, and what is stored under a CID may go.
+        return entry_out(node, self._chunk) if nodeid >= FIRST_VIEW else brief_entry_out(node, self._chunk)
 
     def _make(self, request: wire.Request, name: bytes, mode: int, *, rdev: int = 0, target: bytes = b"") -> Node:
         tree = self._tree
@@ -90,7 +109,7 @@ class Names(Base):
         return None
 
     def readlink(self, request: wire.ReadLink) -> Reply:
-        node = self._tree.node(request.nodeid)
+        node = self._views.node(request.nodeid)
         if not isinstance(node, Symlink):
             raise OSError(errno.EINVAL, "not a symbolic link")
         return node.target

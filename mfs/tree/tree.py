@@ -18,8 +18,10 @@ from collections.abc import Callable
 from mfs.file.content import Medium
 from mfs.meta.btree import BTree
 from mfs.tree.lookups import Lookups
-from mfs.tree.node import Directory, File, Node, Special, Symlink, from_inode
+from mfs.tree.node import Directory, File, Graft, Node, Special, Symlink, from_inode
+from mfs.tree.numbers import IPNS_INO, RESERVED_NAME, is_view
 from mfs.tree.record import (
+    FIRST_INO,
     ROOT_INO,
     Entry,
     cookie_of,
@@ -35,6 +37,8 @@ TARGET_MAX = 4095
 """Bytes of a symbolic link's target, as many as the kernel takes in a reply."""
 LOADED_WHOLE = 4096
 """A directory of at most so many entries is loaded whole when a name is first asked for."""
+KEYS_MODE = stat.S_IFDIR | 0o555
+"""Mode of the directory of the keys: only the commands for keys change it."""
 KEPT_NODES = 16_384
 """After a commit, clean nodes beyond this number leave memory."""
 KEPT_NAMES = 16_384
@@ -45,12 +49,20 @@ _TYPES = frozenset(
 )
 
 
-def _may_be_named(name: bytes) -> None:
-    """ENAMETOOLONG; EINVAL for what no kernel would ask for."""
+def _may_be_named(directory: Directory, name: bytes) -> None:
+    """ENAMETOOLONG; EINVAL for what no kernel would ask for; EEXIST for the name that is reserved in the root."""
+    if name == RESERVED_NAME and directory.ino == ROOT_INO:
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
     if len(name) > NAME_MAX:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     if b"/" in name or name in _NO_NAMES:
         raise OSError(errno.EINVAL, f"{name!r} cannot be the name of an entry")
+
+
+def _absent(directory: Directory, name: bytes) -> OSError:
+    """Why the entry `name` cannot be removed from `directory`: it is not there, or nobody may."""
+    code = errno.EPERM if name == RESERVED_NAME and directory.ino == ROOT_INO else errno.ENOENT
+    return OSError(code, os.strerror(code))
 
 
 _NO_NAMES = (b"", b".", b"..")
@@ -79,6 +91,8 @@ class Tree:
         """Bytes of extended attributes that were set since the last commit; they are in memory."""
         self.pinned = 0
         """Readers that hold pieces of segments while they wait."""
+        self.grafted: dict[int, Graft] = {}
+        """New directories, by inode number, that were made of others and are in no commit yet."""
         self.on_change: Callable[[], None] | None = None
         """Called when the first node becomes dirty."""
 
@@ -91,8 +105,18 @@ class Tree:
             return node
         kept = self.meta.get(inode_key(ino))
         if kept is None:
-            raise OSError(errno.ESTALE, f"inode {ino} is gone")
+            return self._unkept(ino)
         node = self.nodes[ino] = from_inode(ino, unpack_inode(kept), self.medium)
+        return node
+
+    def _unkept(self, ino: int) -> Node:
+        """What there is without a record: the directory of the keys, before there is a key."""
+        if is_view(ino):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        if ino != IPNS_INO:
+            raise OSError(errno.ESTALE, f"inode {ino} is gone")
+        root = self.node(ROOT_INO)
+        node = self.nodes[ino] = Directory(ino, KEYS_MODE, root.uid, root.gid, root.btime)
         return node
 
     def directory(self, ino: int) -> Directory:
@@ -183,7 +207,7 @@ class Tree:
         The group is the parent's where that has its set-group-ID bit, which a new directory inherits too.
         ENAMETOOLONG, EEXIST, ENOENT where the parent is gone, EINVAL for what is no name or no type.
         """
-        _may_be_named(name)
+        _may_be_named(parent, name)
         if mode & 0o170000 not in _TYPES or mode >> 16:
             raise OSError(errno.EINVAL, f"mode {mode:#o} is of no type")
         if len(target) > TARGET_MAX:
@@ -222,7 +246,7 @@ class Tree:
         """One more name for `node`.  EPERM for a directory, ENOENT where it was unlinked, EEXIST; errors of names."""
         if isinstance(node, Directory):
             raise OSError(errno.EPERM, "a directory has one name")
-        _may_be_named(name)
+        _may_be_named(parent, name)
         if not node.nlink or not parent.nlink:
             raise OSError(errno.ENOENT, "it was removed")
         if self.entry(parent, name) is not None:
@@ -240,7 +264,7 @@ class Tree:
         """Remove the name of anything but a directory.  ENOENT, EISDIR."""
         node = self.child(parent, name)
         if node is None:
-            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+            raise _absent(parent, name)
         if isinstance(node, Directory):
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         now = self.clock()
@@ -253,7 +277,7 @@ class Tree:
         """Remove an empty directory.  ENOENT, ENOTDIR, ENOTEMPTY."""
         node = self.child(parent, name)
         if node is None:
-            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+            raise _absent(parent, name)
         if not isinstance(node, Directory):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if node.entries:
@@ -269,10 +293,10 @@ class Tree:
 
         ENOENT, EEXIST unless `replace`, EISDIR, ENOTDIR, ENOTEMPTY, ENAMETOOLONG, EINVAL for a directory into itself.
         """
-        _may_be_named(newname)
+        _may_be_named(into, newname)
         node = self.child(parent, name)
         if node is None or not into.nlink:
-            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+            raise _absent(parent, name)
         self._stays_a_tree(node, parent, into)
         replaced = self.child(into, newname)
         if replaced is not None:
@@ -399,7 +423,7 @@ class Tree:
         for node in list(self.nodes.values()) if len(self.nodes) > KEPT_NODES else ():
             if len(self.nodes) <= KEPT_NODES // 2:
                 break
-            if node.ino not in self.dirty and node.nlink and node.ino != ROOT_INO and node.ino not in self.unlogged:
+            if node.ino not in self.dirty and node.nlink and node.ino >= FIRST_INO and node.ino not in self.unlogged:
                 del self.nodes[node.ino]
         for node in self.nodes.values():
             if isinstance(node, Directory) and len(node.names) > KEPT_NAMES:

@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, TypeAlias
 
 from mfs.unixfs.cid import CID, DAG_PB, RAW, codec_of, identity_data
-from mfs.unixfs.dagpb import PBLink, decode_node, split_node
+from mfs.unixfs.dagpb import TSIZE_RANGE, PBLink, decode_node, split_node
 from mfs.unixfs.data import DataType, Mtime, UnixFSData, decode_data
 from mfs.unixfs.errors import MalformedBlock, WrongKind
 from mfs.unixfs.varint import read_uvarint
@@ -35,14 +35,21 @@ class FileNode:
     """A file, or a part of one: ``inline`` bytes of its own first, then its children's, ``size`` bytes in all.
 
     ``ends[i]`` is the offset, from the node's first byte, at which child ``i`` ends. A leaf has no children. The bytes
-    themselves are not kept (`leaf_data` cuts them from the block).
+    themselves are not kept (`leaf_data` cuts them from the block). ``tsize`` is the bytes of its block and, by the word
+    of its links, of all below; None where the block was not read.
     """
 
-    __slots__ = ("children", "ends", "inline", "mode", "mtime", "size")
+    __slots__ = ("children", "ends", "inline", "mode", "mtime", "size", "tsize")
     kind = "file"
 
     def __init__(
-        self, inline: int, children: Sequence[CID], blocksizes: Sequence[int], mode: int = 0, mtime: Mtime | None = None
+        self,
+        inline: int,
+        children: Sequence[CID],
+        blocksizes: Sequence[int],
+        mode: int = 0,
+        mtime: Mtime | None = None,
+        tsize: int | None = None,
     ) -> None:
         self.inline = inline
         self.children = children
@@ -50,6 +57,7 @@ class FileNode:
         self.size = self.ends[-1] if self.ends else inline
         self.mode = mode
         self.mtime = mtime
+        self.tsize = tsize
 
     @property
     def weight(self) -> int:
@@ -154,7 +162,8 @@ def _file(block: bytes, message: UnixFSData) -> FileNode:
     if len(links) != len(message.blocksizes):
         raise MalformedBlock(f"file node with {len(links)} links and {len(message.blocksizes)} block sizes")
     inline = len(message.data) if message.data is not None else 0
-    node = FileNode(inline, [link.hash for link in links], message.blocksizes, message.mode, message.mtime)
+    tsize = (len(block) + sum([link.tsize or 0 for link in links])) % TSIZE_RANGE
+    node = FileNode(inline, [link.hash for link in links], message.blocksizes, message.mode, message.mtime, tsize)
     if message.filesize is not None and message.filesize != node.size:
         raise MalformedBlock(f"file node says it has {message.filesize} bytes, its parts have {node.size}")
     if node.size >= 1 << 63:

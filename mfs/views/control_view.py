@@ -1,0 +1,58 @@
+"""The directories above the views: ``.mfs`` and ``.mfs/snapshots``."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Mapping
+
+from mfs.tree.node import Directory, Node
+from mfs.tree.numbers import CONTROL_INO, IPFS_INO, IPNS_INO, SNAPSHOTS_INO
+from mfs.tree.record import ROOT_INO, Entry, cookie_of
+from mfs.views.view import Listed, Listing, View
+
+__all__ = ["ControlView"]
+
+_NAMES = {b"ipfs": IPFS_INO, b"ipns": IPNS_INO, b"snapshots": SNAPSHOTS_INO}
+_DIRECTORY = stat.S_IFDIR >> 12
+
+
+class ControlView(View):
+    """`node_of` finds nodes everywhere, `snapshots` has the inode numbers of the snapshots' roots by name."""
+
+    def __init__(
+        self, owner: tuple[int, int], node_of: Callable[[int], Node], snapshots: Callable[[], Mapping[bytes, int]]
+    ) -> None:
+        self._node_of = node_of
+        self._snapshots = snapshots
+        self._directories: dict[int, Directory] = {}
+        for ino, parent in ((CONTROL_INO, ROOT_INO), (SNAPSHOTS_INO, CONTROL_INO)):
+            directory = self._directories[ino] = Directory(ino, stat.S_IFDIR | 0o555, *owner, 0)
+            directory.references = ((parent, b""),)
+
+    def node(self, ino: int) -> Node:
+        return self._directories.get(ino) or super().node(ino)
+
+    def child(self, directory: Directory, name: bytes) -> Node | None:
+        ino = self._entries(directory).get(name)
+        if ino is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return self._node_of(ino)
+
+    def listing(self, directory: Directory) -> Listing:
+        return _Fixed(self._entries(directory))
+
+    def _entries(self, directory: Directory) -> Mapping[bytes, int]:
+        return _NAMES if directory.ino == CONTROL_INO else self._snapshots()
+
+
+class _Fixed:
+    """A few directories, by their cookies."""
+
+    def __init__(self, entries: Mapping[bytes, int]) -> None:
+        listed = [Listed(cookie_of(name), name, Entry(ino, _DIRECTORY, 0)) for name, ino in entries.items()]
+        self._listed = sorted(listed, key=lambda one: one.offset)
+
+    def after(self, offset: int) -> list[Listed]:
+        return [one for one in self._listed if one.offset > offset]

@@ -1,0 +1,97 @@
+"""All views of a volume, found by inode number."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+
+from mfs.commit.record import DamagedCommit
+from mfs.file.medium import StoreMedium
+from mfs.history.commits import load_commit
+from mfs.history.names import snapshots
+from mfs.history.past import Past
+from mfs.meta.btree import BTree
+from mfs.meta.cache import NodeCache
+from mfs.tree.node import Directory, File, Node
+from mfs.tree.numbers import IPFS_INO, SNAPSHOTS_INO, is_view, view_number
+from mfs.tree.tree import Tree
+from mfs.unixfs.cid import CID
+from mfs.views.content_view import ContentView
+from mfs.views.control_view import ControlView
+from mfs.views.snapshot_view import SnapshotView, reading_past
+from mfs.views.view import View
+
+__all__ = ["Views"]
+
+_CONTENT, _FIRST_SNAPSHOT = 1, 2
+_MOST_VIEWS = 1 << 16
+_OPENED = 16
+"""Snapshots of which nodes are kept in memory."""
+_CACHE = 16 << 20
+
+
+class Views:
+    """The views beside `tree`; files lie where `medium` says, what has no owner belongs to `owner` (uid, gid)."""
+
+    def __init__(self, tree: Tree, medium: StoreMedium, owner: tuple[int, int]) -> None:
+        self._tree = tree
+        self._medium = medium
+        self._content = ContentView(medium, owner)
+        self._control = ControlView(owner, self.node, self._snapshot_roots)
+        self._numbers: dict[tuple[str, CID], int] = {}
+        self._commits: list[CID] = []
+        self._opened: dict[int, SnapshotView] = {}
+        self._cache = NodeCache(_CACHE)
+
+    def of(self, ino: int) -> View:
+        """The view that knows `ino` (:func:`mfs.tree.numbers.is_view`).  ESTALE: there is none."""
+        number = view_number(ino)
+        if number == _CONTENT or ino == IPFS_INO:
+            return self._content
+        if not number:
+            return self._control
+        return self._snapshot(number)
+
+    def node(self, ino: int) -> Node:
+        """The node of any inode number, the live tree's included.  ESTALE: there is none."""
+        return self.of(ino).node(ino) if is_view(ino) else self._tree.node(ino)
+
+    def directory(self, ino: int) -> Directory:
+        """The directory of any inode number.  ESTALE, ENOTDIR."""
+        return self.of(ino).directory(ino) if is_view(ino) else self._tree.directory(ino)
+
+    def file(self, ino: int) -> File:
+        """The regular file of any inode number.  ESTALE, EISDIR, EINVAL."""
+        return self.of(ino).file(ino) if is_view(ino) else self._tree.file(ino)
+
+    def _snapshot_roots(self) -> Mapping[bytes, int]:
+        """A number for every snapshot there is.  A name that leads to another commit now is another snapshot."""
+        roots = {}
+        try:
+            for name, commit, _ in snapshots(self._medium.store):
+                number = self._numbers.get((name, commit))
+                if number is None:
+                    number = _FIRST_SNAPSHOT + len(self._commits)
+                    if number >= _MOST_VIEWS:
+                        raise OSError(errno.ENFILE, f"{_MOST_VIEWS} snapshots were looked at since the mount")
+                    self._numbers[name, commit] = number
+                    self._commits.append(commit)
+                roots[name.encode()] = SnapshotView.root_ino(number)
+        except DamagedCommit as error:
+            raise OSError(errno.EIO, str(error)) from error
+        return roots
+
+    def _snapshot(self, number: int) -> SnapshotView:
+        view = self._opened.pop(number, None)
+        if view is None:
+            if number >= _FIRST_SNAPSHOT + len(self._commits):
+                raise OSError(errno.ESTALE, "a snapshot that was looked at before this mount")
+            store = self._medium.store
+            with reading_past():
+                commit = load_commit(store, self._commits[number - _FIRST_SNAPSHOT])
+            past = Past(BTree(store.get, store.put, commit.meta, cache=self._cache))
+            view = SnapshotView(number, past, self._medium, SNAPSHOTS_INO)
+            if len(self._opened) >= _OPENED:
+                del self._opened[next(iter(self._opened))]
+        self._opened[number] = view
+        return view
