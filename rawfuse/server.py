@@ -52,6 +52,9 @@ MOST_LOOKS: Final = 16
 
 SPARE_BUFFERS: Final = 8
 
+EARLY_INTERRUPTS: Final = 256
+"""How many interrupts are kept for requests that have not come; the oldest are given up first."""
+
 _SILENT: Final = object()
 """What the server's own handlers return for requests that take no reply."""
 
@@ -90,6 +93,7 @@ class Server:
         self._handlers[Interrupt.opcode] = self._interrupt
         self._handlers[NotifyReply.opcode] = self._notify_reply
         self._running: dict[int, trio.CancelScope] = {}
+        self._early: dict[int, None] = {}
         self._buffer_size = max(8192, 80 + (filesystem.max_write if max_write is None else max_write))
         self._buffer = bytearray(self._buffer_size)
         self._spare: list[bytearray] = []
@@ -113,6 +117,7 @@ class Server:
 
         Raises:
             KernelTooOld: the kernel's protocol is older than 7.28.
+            ForeignByteOrder: the peer is of the other byte order, which its INIT shows; it was not answered.
         """
         try:
             async with trio.open_nursery() as nursery:
@@ -191,6 +196,8 @@ class Server:
                 request = decode(buffer, length)
             except RemoteProtocolError as error:
                 self._malformed(error)
+                if self.session.refused is not None:
+                    return False
                 continue
             if request is None:
                 self._session_spoke()
@@ -278,6 +285,9 @@ class Server:
             kept = self._buffer
             self._buffer = self._spare.pop() if self._spare else bytearray(self._buffer_size)
         scope = self._running[request.unique] = trio.CancelScope()
+        if request.unique in self._early:
+            del self._early[request.unique]
+            scope.cancel()
         self._nursery.start_soon(self._run, request, waiting, scope, kept, name=type(request).__name__)
 
     async def _run(
@@ -357,9 +367,16 @@ class Server:
             _log.exception("forget(%d, %d) failed", nodeid, nlookup)
 
     def _interrupt(self, request: Interrupt) -> object:
-        scope = self._running.get(request.arg.unique)
+        target = request.arg.unique
+        scope = self._running.get(target)
         if scope is not None:
             scope.cancel()
+        else:
+            # Its request was answered already, which is not remembered: then it is never looked for. Or it is on its
+            # way by another descriptor, and Linux says this once.
+            self._early[target] = None
+            if len(self._early) > EARLY_INTERRUPTS:
+                del self._early[next(iter(self._early))]
         return _SILENT
 
     def _notify_reply(self, request: NotifyReply) -> object:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from rawfuse.errors import LocalProtocolError, RemoteProtocolError
+from rawfuse.errors import ForeignByteOrder, LocalProtocolError, RemoteProtocolError
 from rawfuse.session.negotiation import MAJOR, REFUSAL, KernelTooOld, Negotiated, Preferences, negotiate
 from rawfuse.session.replies import HEADER_SIZE, Answer, Bytes, error_message, pack_header, reply_parts
 from rawfuse.wire import Init, decode_request, fuse_init_out
@@ -40,8 +40,9 @@ class ServerSession:
         """None until INIT was answered."""
         self.outgoing: list[bytes] = []
         """Messages to be sent at once, in order; the caller takes them out."""
-        self.refused: KernelTooOld | None = None
-        """Set when INIT was answered with an error: the connection is dead, the kernel never sends a second one."""
+        self.refused: KernelTooOld | ForeignByteOrder | None = None
+        """Why the connection is dead: INIT was answered with an error, and the kernel never sends a second one; or it
+        was of the other byte order, and any answer would be read backwards."""
 
     def receive(self, buffer: bytearray | memoryview, length: int) -> Request | None:
         """The request in the first `length` bytes of `buffer`, or None for what the session dealt with itself.
@@ -58,6 +59,8 @@ class ServerSession:
             self._initialize(decode_request(buffer, length, 0, False))
             return None
         except RemoteProtocolError as error:
+            if isinstance(error, ForeignByteOrder) and not self._minor:
+                self.refused = error
             if error.unique is not None and _opcode(buffer) in _NEVER_ANSWERED:
                 error.unique = None
             raise

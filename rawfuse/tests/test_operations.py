@@ -16,6 +16,7 @@ from rawfuse.examples.hello import TEXT, Hello
 from rawfuse.examples.memory import MemoryFS
 from rawfuse.filesystem import Reply
 from rawfuse.kernel import Kernel
+from rawfuse.server import EARLY_INTERRUPTS
 from rawfuse.tests.faked import ROOT, failing, served, waiting
 from rawfuse.wire._generated import STRUCTS
 from rawfuse.wire.opcodes import OPERATIONS, Operation
@@ -134,17 +135,38 @@ async def stuck(kernel: Kernel) -> None:
     assert await failing(kernel, w.GetXAttr(nodeid=ROOT, name=b"user.stuck")) == errno.EINTR
 
 
-async def test_an_interrupt_that_overtakes_its_request_does_no_harm() -> None:
+async def test_an_interrupt_that_overtakes_its_request_is_applied_when_that_comes() -> None:
+    filesystem, asked = Stuck(), w.StatFs(nodeid=ROOT)
+    async with served(filesystem) as kernel:
+        await kernel.call(asked)
+        await kernel.interrupt(asked.unique + 2)
+        with trio.fail_after(5):
+            await stuck(kernel)
+        assert filesystem.cancelled == 1 and not kernel.refused
+
+
+async def test_an_overtaking_interrupt_of_what_is_answered_at_once_does_no_harm() -> None:
+    asked = w.StatFs(nodeid=ROOT)
+    async with served(Stuck()) as kernel:
+        await kernel.call(asked)
+        await kernel.interrupt(asked.unique + 2)
+        await kernel.call(w.StatFs(nodeid=ROOT))
+        await kernel.call(w.StatFs(nodeid=ROOT))
+        assert not kernel.refused
+
+
+async def test_early_interrupts_are_kept_in_bounds_the_oldest_given_up() -> None:
     filesystem, asked = Stuck(), w.StatFs(nodeid=ROOT)
     async with served(filesystem) as kernel, trio.open_nursery() as nursery:
         await kernel.call(asked)
+        for ahead in range(EARLY_INTERRUPTS + 1):
+            kernel.channel.send_bytes(kernel.session.interrupt(asked.unique + 2 + 2 * ahead))
         nursery.start_soon(stuck, kernel)
-        await kernel.interrupt(asked.unique + 2)
         target = await waiting(kernel, w.GetXAttr)
-        assert target == asked.unique + 2
-        # Linux says it again when the caller gets another signal, a fatal one above all.
+        assert filesystem.cancelled == 0, "its interrupt was the oldest"
+        assert len(filesystem.server._early) <= EARLY_INTERRUPTS
         await kernel.interrupt(target)
-    assert filesystem.cancelled == 1 and not kernel.refused
+    assert filesystem.cancelled == 1
 
 
 async def test_a_late_interrupt_hits_nobody_else() -> None:

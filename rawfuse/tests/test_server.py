@@ -264,9 +264,20 @@ async def test_a_malformed_request_is_eio_and_serving_goes_on(
     assert "malformed" in caplog.text
 
 
-async def test_junk_is_not_answered_and_serving_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("length", [16, 39])
+async def test_a_request_shorter_than_its_header_is_eio(length: int, caplog: pytest.LogCaptureFixture) -> None:
     async with served(MemoryFs()) as kernel:
-        kernel.channel.send_bytes(b"\0" * 10)
+        request = w.Lookup(nodeid=ROOT, name=b"x")
+        kernel.channel.send_bytes(kernel.session.request(request)[:length])
+        await kernel.call(w.StatFs(nodeid=ROOT))
+        assert request.unique not in kernel.session.pending and not kernel.refused
+    assert "shorter than its header" in caplog.text
+
+
+@pytest.mark.parametrize("length", [1, 10, 15])
+async def test_junk_is_not_answered_and_serving_goes_on(length: int, caplog: pytest.LogCaptureFixture) -> None:
+    async with served(MemoryFs()) as kernel:
+        kernel.channel.send_bytes(b"\0" * length)
         await kernel.call(w.StatFs(nodeid=ROOT))
         assert not kernel.refused
     assert "malformed" in caplog.text

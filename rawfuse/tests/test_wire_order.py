@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import sys
 
 import pytest
+import trio
 
+from rawfuse import Filesystem, Server
+from rawfuse import wire as w
+from rawfuse.channel import ChannelClosed, seqpacket_pair
 from rawfuse.errors import ForeignByteOrder, RemoteProtocolError
 from rawfuse.session.server_session import ServerSession
+from rawfuse.tests.faked import failing, served
 from rawfuse.wire import decode_reply_header, decode_request
 
 OTHER = ">" if sys.byteorder == "little" else "<"
@@ -30,15 +36,29 @@ def test_init_of_the_other_byte_order_is_refused_by_name(message: bytearray) -> 
     assert caught.value.unique is None
 
 
-def test_a_session_refuses_it_and_still_takes_an_init_of_its_own() -> None:
+def test_a_session_refuses_it_and_has_nothing_to_say() -> None:
     session = ServerSession()
     message = foreign_init()
-    with pytest.raises(ForeignByteOrder):
+    with pytest.raises(ForeignByteOrder) as refused:
         session.receive(message, len(message))
+    assert session.refused is refused.value
     assert session.outgoing == [] and session.negotiated is None
-    own = bytearray(struct.pack("=IIQQIIIHH", 104, 26, 2, 0, 0, 0, 0, 0, 0) + struct.pack("=II", 7, 45) + bytes(56))
-    assert session.receive(own, len(own)) is None
-    assert session.negotiated is not None
+
+
+async def test_serving_ends_with_it_unanswered() -> None:
+    ours, theirs = seqpacket_pair()
+    ours.send_bytes(bytes(foreign_init()))
+    with trio.fail_after(5), pytest.raises(ForeignByteOrder, match="byte order"):
+        await Server(Filesystem(), theirs).serve()
+    with pytest.raises(ChannelClosed):
+        ours.receive_nowait(bytearray(8192))
+    ours.close()
+
+
+async def test_after_an_init_of_its_own_a_session_goes_on() -> None:
+    async with served(Filesystem()) as kernel:
+        kernel.channel.send_bytes(bytes(foreign_init()))
+        assert await failing(kernel, w.StatFs(nodeid=1)) == errno.ENOSYS
 
 
 def test_a_reply_of_the_other_byte_order_is_refused_by_name() -> None:

@@ -194,6 +194,15 @@ def test_bad_frame_is_refused(raw: bytes, what: str) -> None:
         decoded(raw)
 
 
+@pytest.mark.parametrize(("length", "unique"), [(15, None), (16, 2), (39, 2)])
+def test_a_message_shorter_than_its_header_can_be_answered_where_its_unique_came(
+    length: int, unique: int | None
+) -> None:
+    with pytest.raises(RemoteProtocolError) as refused:
+        decode_request(bytearray(message(1, b"a\0")), length, 45, True)
+    assert refused.value.unique == unique
+
+
 @pytest.mark.parametrize(
     ("opcode", "body"),
     [

@@ -7979,10 +7979,14 @@ def _decode_extended(
     return request
 
 
+_unpack_unique = Struct("=8xQ").unpack_from
+
+
 def _decode_any(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool) -> Request:
     """Any request, and what is wrong with it."""
     if length < 40:
-        raise RemoteProtocolError(f"a message of {length} bytes is shorter than its header of 40")
+        unique = _unpack_unique(buf)[0] if length >= 16 else None  # the kernel waits for an answer to that
+        raise RemoteProtocolError(f"a message of {length} bytes is shorter than its header of 40", unique=unique)
     size, opcode, unique, nodeid, uid, gid, pid, extlen = _unpack_fuse_in_header(buf)
     if size != length:
         if opcode in _BSWAP and size == int.from_bytes(length.to_bytes(4, "little"), "big"):

@@ -17,7 +17,7 @@ import trio
 
 from rawfuse import Filesystem, Server
 from rawfuse.channel.base import ChannelClosed, Parts
-from rawfuse.errors import RemoteProtocolError
+from rawfuse.errors import ForeignByteOrder, RemoteProtocolError
 from rawfuse.session.negotiation import KernelTooOld
 from rawfuse.wire import (
     Init,
@@ -43,9 +43,12 @@ MESSAGES: Final = 1000
 PRISTINE: Final = 0.2
 """The share of messages that are left as they are."""
 
-_HEADER: Final = Struct("=IIQQ")
+_HEADER: Final = Struct("=IIQ")
 _OUT: Final = Struct("=IiQ")
 _IN_HEADER: Final = 40
+_ANSWERABLE: Final = 16
+"""Bytes from which on a message says to what unique it wants an answer."""
+
 _OFFERED: Final = (1 << 43) - 1
 _INTERRUPT: Final = Interrupt.opcode
 _NEVER: Final = frozenset(opcode for opcode, operation in BY_OPCODE.items() if operation.reply.kind == "none")
@@ -127,10 +130,10 @@ class HostileChannel:
         life.script.append(("R", message))
         length = min(len(message), len(buffer))
         buffer[:length] = message[:length]
-        if length < _IN_HEADER:
+        if length < _ANSWERABLE:
             life.outcomes["too short to be answered"] += 1
             return length
-        size, opcode, unique, _ = _HEADER.unpack_from(message)
+        size, opcode, unique = _HEADER.unpack_from(message)
         if opcode in _NEVER:
             life.outcomes["takes no reply"] += 1
         elif unique == 0:
@@ -142,7 +145,8 @@ class HostileChannel:
             life.outcomes["INTERRUPT"] += 1
             self._ambiguous.add(unique)
         else:
-            due[unique] = _MALFORMED if size != length else _INIT if opcode == Init.opcode else self._untold
+            broken = size != length or length < _IN_HEADER
+            due[unique] = _MALFORMED if broken else _INIT if opcode == Init.opcode else self._untold
         return length
 
     def _finish(self, buffer: bytearray | memoryview) -> int | None:
@@ -221,7 +225,7 @@ async def serve(life: Life, channel: HostileChannel, filesystem: Filesystem) -> 
     """One life to its end; what the server raises is a finding."""
     try:
         await Server(filesystem, channel).serve()
-    except KernelTooOld:
+    except (KernelTooOld, ForeignByteOrder):
         return
     except Exception as error:  # noqa: BLE001 - it is what is looked for
         life.findings.append(Finding.of("serving ended", error))
