@@ -17,7 +17,7 @@ from mfs.file.leaf import Leaf
 from mfs.file.medium import StoreMedium
 from mfs.meta.btree import BTree
 from mfs.pace import Pace
-from mfs.tree.node import BARE, Directory, Symlink
+from mfs.tree.node import BARE, Directory, Graft, Symlink
 from mfs.tree.record import (
     ROOT_INO,
     Entry,
@@ -35,8 +35,9 @@ from mfs.tree.record import (
     xattr_key,
 )
 from mfs.unixfs.cid import CID
-from mfs.unixfs.directory import DirStats, update_directory
+from mfs.unixfs.directory import DirStats, lookup, update_directory
 from mfs.unixfs.layout import Link, build_file, leaf_count, leaf_length, zero_leaf
+from mfs.unixfs.nodes import NodeCache
 from mfs.unixfs.symlink import symlink_block
 
 _SMALL = 64 << 10
@@ -224,11 +225,37 @@ class Builder:
         changes: dict[bytes, Link | None] = {}
         for name, child in self._relinked[ino].items():
             changes[name] = self._child(child) if child else None
+        made_of = self._point.grafted.get(ino)
+        if made_of is not None and root is None:
+            root, stats, changes = self._kept(made_of, stats, changes)
+            if root is not None and not changes:
+                self.built.links[ino] = Link(root, 0, made_of.tsize)
+                self.built.stats[ino] = stats
+                return
         cid, tsize, stats = await self._pace.run(
             update_directory(self._profile, root, changes, stats, self._store.get, self._store.put)
         )
         self.built.links[ino] = Link(cid, 0, tsize)
         self.built.stats[ino] = stats
+
+    def _kept(
+        self, made_of: Graft, stats: DirStats, changes: dict[bytes, Link | None]
+    ) -> tuple[CID | None, DirStats, dict[bytes, Link | None]]:
+        """What a new directory is to be built from that was made of another's: of that, and what is different now.
+
+        Of nothing, where a name of the other has gone.
+        """
+        nodes = NodeCache(self._store.get)
+        different: dict[bytes, Link | None] = {}
+        found = 0
+        for name, link in changes.items():
+            was = lookup(made_of.cid, name, nodes)
+            found += was is not None
+            if was is None or link is None or was.hash != link.cid:
+                different[name] = link
+        if found != made_of.stats.count:
+            return None, stats, changes
+        return made_of.cid, made_of.stats, different
 
     def _child(self, ino: int) -> Link | None:
         link = self.built.links.get(ino)
@@ -265,11 +292,11 @@ class Builder:
         edits: list[tuple[bytes, bytes | None]] = []
         for ino, taken in self._point.nodes.items():
             edits.append((inode_key(ino), self._record(ino, taken)))
+            if taken.xattrs is not None:
+                edits += [(xattr_key(ino, name), pack_xattr(value)) for name, value in taken.xattrs.items()]
         for ino in self.built.links:
             if ino not in self._point.nodes:
                 edits.append((inode_key(ino), self._carried(ino)))
-            if taken.xattrs is not None:
-                edits += [(xattr_key(ino, name), pack_xattr(value)) for name, value in taken.xattrs.items()]
         for node in self._point.gone:
             edits.append((inode_key(node.ino), None))
             if node.xattrs is not BARE:

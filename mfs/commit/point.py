@@ -69,6 +69,7 @@ class PointInTime:
         self.gone: list[Node] = []
         self.xattrs: list[Taken] = []
         self.names: dict[int, dict[bytes, Entry | None]] = {}
+        self.grafted, tree.grafted = tree.grafted, {}
         dirty, tree.dirty = tree.dirty, {}
         tree.xattr_bytes = 0
         for ino, node in dirty.items():
@@ -89,6 +90,7 @@ class PointInTime:
                 taken.node.unsaved_xattrs = {**taken.xattrs, **(taken.node.unsaved_xattrs or {})}
             if isinstance(taken.node, File):
                 taken.node.content.fail_commit()
+        tree.grafted = {**self.grafted, **tree.grafted}
         for node in self.gone:
             tree.dirty.setdefault(node.ino, node)
         for ino, names in self.names.items():

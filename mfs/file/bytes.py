@@ -12,6 +12,7 @@ import trio
 from mfs.blocks.pieces import Piece, slice_pieces, total_length
 from mfs.blocks.segments import Segments
 from mfs.blocks.store import EmbeddedStore
+from mfs.file.content import NotInPieces
 from mfs.tree.node import File
 from mfs.tree.tree import Tree
 from mfs.unixfs.cid import CID
@@ -46,7 +47,7 @@ async def tree_bytes(tree: Tree, segments: Segments, file: File) -> AsyncIterato
             # Between two of these others may write; the pieces of one are safe while the tree is pinned.
             tree.pinned += 1
             try:
-                chunk = await read_pieces(segments, file.content.read(offset, CHUNK))
+                chunk = await _at(file, segments, offset)
             finally:
                 tree.pinned -= 1
             if not chunk:
@@ -55,6 +56,14 @@ async def tree_bytes(tree: Tree, segments: Segments, file: File) -> AsyncIterato
             yield chunk
     finally:
         tree.forget(file.ino, 1)
+
+
+async def _at(file: File, segments: Segments, offset: int) -> bytes:
+    try:
+        pieces = file.content.read(offset, CHUNK)
+    except NotInPieces:
+        return file.content.read_bytes(offset, CHUNK)
+    return await read_pieces(segments, pieces)
 
 
 async def stored_bytes(store: EmbeddedStore, cid: CID, nodes: NodeCache) -> AsyncIterator[bytes]:

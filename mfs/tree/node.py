@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from mfs.file.content import Content, Medium
 from mfs.tree.record import NO_STATS, Entry, Inode, pack_attributes
 from mfs.unixfs.cid import CID
+from mfs.unixfs.directory import DirStats
 
 BARE: dict[bytes, bytes | None] = {}
 """The extended attributes of a node that has none; shared, and never changed."""
@@ -161,6 +163,14 @@ class Directory(Node):
         for name, entry in self.names.items():
             if entry is not None:
                 yield name, entry
+
+
+class Graft(NamedTuple):
+    """The directory that a new one was made of, name for name: kept byte for byte where nothing is different."""
+
+    cid: CID
+    tsize: int
+    stats: DirStats
 
 
 def from_inode(ino: int, kept: Inode, medium: Medium) -> Node:
