@@ -65,9 +65,9 @@ def _negotiation(name: str) -> Iterator[Entry]:
     flag = InitFlags[name]
     if flag.value >> 32:
         yield Entry("", f"Bit {flag.value.bit_length() - 33} of flags2, so it counts only together with FUSE_INIT_EXT.")
-    record = next((record for record in FLAGS if record.flag == flag), None)
-    if record is None:
-        yield Entry("", "This library never returns it.")
+    record = next(record for record in FLAGS if record.flag == flag)
+    if record.never:
+        yield Entry("", f"This library never returns it: {record.never}.")
         return
     if record.implied:
         yield Entry("", "This library returns it whenever it is offered: it only says what the kernel can do.")
@@ -81,6 +81,12 @@ def _negotiation(name: str) -> Iterator[Entry]:
         yield Entry("", f"Stands back for {_names(record.excludes)}.")
     if record.methods:
         yield Entry("", f"Only where the file system has {', '.join(record.methods)}.")
+    if record.minor:
+        yield Entry("", f"Only to a kernel of minor {record.minor} or later.")
+    if record.checked:
+        yield Entry("", "Only where the kernel checks modes itself: default_permissions, or FUSE_POSIX_ACL.")
+    if record.stacked:
+        yield Entry("", "Only where max_stack_depth is 1 or 2.")
 
 
 def member_page(cls: type[IntEnum] | type[IntFlag], name: str) -> Page:

@@ -65,6 +65,8 @@ class Flag:
         checked: the kernel must check modes itself, by the mount option default_permissions or POSIX_ACL, or it
             fails INIT and with it the mount.
         stacked: max_stack_depth must be 1 or 2, or the kernel does not heed the flag.
+        minor: the first minor at which it can be spoken here, where that is not the one it came with.
+        never: why it is never returned, whatever anybody wants.
     """
 
     flag: F
@@ -75,12 +77,13 @@ class Flag:
     implied: bool = False
     checked: bool = False
     stacked: bool = False
+    minor: int = 0
+    never: str = ""
 
 
-# Not listed, never returned: FILE_OPS (never had a meaning), MAP_ALIGNMENT, SUBMOUNTS and HAS_INODE_DAX (virtiofs),
-# HANDLE_KILLPRIV (older twin of V2), OVER_IO_URING (requests would come by the ring), INIT_RESERVED.
 FLAGS: Final[tuple[Flag, ...]] = (
     Flag(F.FUSE_ASYNC_READ, default=True),
+    Flag(F.FUSE_FILE_OPS, never="no kernel ever gave it a meaning"),
     Flag(F.FUSE_POSIX_LOCKS, methods=("getlk", "setlk", "setlkw")),
     Flag(F.FUSE_ATOMIC_O_TRUNC, methods=("open",)),  # open must truncate where O_TRUNC is among its flags
     Flag(F.FUSE_EXPORT_SUPPORT),  # lookup must answer "." and ".."
@@ -98,16 +101,22 @@ FLAGS: Final[tuple[Flag, ...]] = (
     Flag(F.FUSE_WRITEBACK_CACHE, excludes=F.FUSE_PASSTHROUGH),
     Flag(F.FUSE_NO_OPEN_SUPPORT, implied=True),
     Flag(F.FUSE_PARALLEL_DIROPS, default=True),
+    Flag(F.FUSE_HANDLE_KILLPRIV, never="its successor HANDLE_KILLPRIV_V2 says which operations it is about"),
     Flag(F.FUSE_POSIX_ACL, methods=("getxattr", "setxattr")),
     Flag(F.FUSE_ABORT_ERROR, default=True),
     Flag(F.FUSE_MAX_PAGES, default=True),
     Flag(F.FUSE_CACHE_SYMLINKS, default=True),
     Flag(F.FUSE_NO_OPENDIR_SUPPORT, implied=True),
+    Flag(F.FUSE_MAP_ALIGNMENT, never="virtiofs: the kernel tells the alignment of its DAX window"),
+    Flag(F.FUSE_SUBMOUNTS, never="virtiofs: the kernel would make mounts of directories that say so"),
     Flag(F.FUSE_EXPLICIT_INVAL_DATA),  # the file system says when pages are stale, by notifications
     Flag(F.FUSE_HANDLE_KILLPRIV_V2),  # write, setattr and open must drop set-id bits where a flag tells them to
     Flag(F.FUSE_SETXATTR_EXT, default=True),
     Flag(F.FUSE_INIT_EXT, implied=True),
-    Flag(F.FUSE_SECURITY_CTX, needs=F.FUSE_INIT_EXT),
+    Flag(F.FUSE_INIT_RESERVED, never="it has no meaning: bit 31 is kept free"),
+    # Before 7.38 security contexts come without total_extlen, where nothing tells them from a name.
+    Flag(F.FUSE_SECURITY_CTX, needs=F.FUSE_INIT_EXT, minor=SECURITY_CTX_MINOR),
+    Flag(F.FUSE_HAS_INODE_DAX, never="virtiofs: DAX for one inode and not another"),
     Flag(F.FUSE_CREATE_SUPP_GROUP, needs=F.FUSE_INIT_EXT),
     Flag(F.FUSE_HAS_EXPIRE_ONLY, default=True, needs=F.FUSE_INIT_EXT),
     Flag(F.FUSE_DIRECT_IO_ALLOW_MMAP, needs=F.FUSE_INIT_EXT),
@@ -115,6 +124,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
     Flag(F.FUSE_NO_EXPORT_SUPPORT, needs=F.FUSE_INIT_EXT),
     Flag(F.FUSE_HAS_RESEND, needs=F.FUSE_INIT_EXT),
     Flag(F.FUSE_ALLOW_IDMAP, needs=F.FUSE_INIT_EXT, checked=True),
+    Flag(F.FUSE_OVER_IO_URING, never="requests would come by a ring, which is not read here"),
     Flag(F.FUSE_REQUEST_TIMEOUT, needs=F.FUSE_INIT_EXT),
 )
 
@@ -173,12 +183,15 @@ class Negotiated:
         return bool(self.flags & F.FUSE_SETXATTR_EXT)
 
 
-def agree(offered: F, preferences: Preferences) -> F:
-    """The flags to return: wanted or implied, offered, and neither excluded nor short of what they need."""
+def agree(offered: F, preferences: Preferences, minor: int = MINOR) -> F:
+    """The flags to return to a kernel of that minor: wanted or implied, offered, and neither excluded nor short of
+    what they need."""
     wanted = preferences.wants
     chosen = F(0)
     for entry in FLAGS:
         present = all(method in preferences.methods for method in entry.methods)
+        if entry.never or minor < entry.minor:
+            continue
         if entry.flag & offered and present and (entry.implied or entry.flag & wanted):
             chosen |= entry.flag
     unchecked = preferences.default_permissions is False and not chosen & F.FUSE_POSIX_ACL
@@ -207,9 +220,7 @@ def negotiate(offer: fuse_init_in, preferences: Preferences) -> tuple[Negotiated
     offered = F(offer.flags)
     if offered & F.FUSE_INIT_EXT:
         offered |= F(offer.flags2 << 32)
-    # Before 7.38 security contexts come without total_extlen, where nothing tells them from a name.
-    usable = offered if offer.minor >= SECURITY_CTX_MINOR else offered & ~F.FUSE_SECURITY_CTX
-    flags = agree(usable, preferences)
+    flags = agree(offered, preferences, MINOR if offer.major > MAJOR else offer.minor)
     max_pages = 0
     max_write = max(PAGE, preferences.max_write)
     if flags & F.FUSE_MAX_PAGES:

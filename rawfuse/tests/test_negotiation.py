@@ -43,9 +43,9 @@ def test_older_kernels_are_refused(major: int, minor: int) -> None:
         negotiate(fuse_init_in(major, minor), Preferences())
 
 
-def test_every_flag_is_listed_once_with_flags_that_are_listed() -> None:
+def test_every_flag_of_the_abi_is_listed_once_with_flags_that_are_listed() -> None:
     listed = [entry.flag for entry in FLAGS]
-    assert len(set(listed)) == len(listed)
+    assert sorted(listed) == sorted(F), "each bit that the header names has a record"
     known = F(sum(listed))
     assert all((entry.needs | entry.excludes) & ~known == F(0) for entry in FLAGS)
 
@@ -97,15 +97,7 @@ def test_nothing_is_returned_that_was_not_offered(offered: int, wants: int, meth
 ALL_METHODS = frozenset(name for entry in FLAGS for name in entry.methods)
 OPTIMIST = Preferences(wants=EVERYTHING, methods=ALL_METHODS, max_stack_depth=1)
 
-NEVER = {
-    F.FUSE_FILE_OPS: "never had a meaning",
-    F.FUSE_MAP_ALIGNMENT: "virtiofs",
-    F.FUSE_SUBMOUNTS: "virtiofs",
-    F.FUSE_HAS_INODE_DAX: "virtiofs",
-    F.FUSE_HANDLE_KILLPRIV: "the older twin of V2",
-    F.FUSE_OVER_IO_URING: "requests would come by the ring",
-    F.FUSE_INIT_RESERVED: "never used",
-}
+NEVER = [entry.flag for entry in FLAGS if entry.never]
 STANDS_BACK = {
     F.FUSE_AUTO_INVAL_DATA: F.FUSE_EXPLICIT_INVAL_DATA,
     F.FUSE_WRITEBACK_CACHE: F.FUSE_PASSTHROUGH,
@@ -138,7 +130,20 @@ def test_a_flag_falls_with_what_it_needs(entry: Flag) -> None:
         assert not entry.flag & agree(EVERYTHING, without)
 
 
-@pytest.mark.parametrize("entry", FLAGS, ids=lambda entry: entry.flag.name)
+USABLE = [entry for entry in FLAGS if not entry.never]
+
+
+@pytest.mark.parametrize("entry", [entry for entry in FLAGS if entry.never], ids=lambda entry: entry.flag.name)
+def test_what_is_never_returned_says_why_and_nothing_else(entry: Flag) -> None:
+    assert entry == Flag(entry.flag, never=entry.never)
+
+
+@pytest.mark.parametrize(("minor", "agreed"), [(37, False), (38, True)])
+def test_a_flag_waits_for_the_minor_from_which_it_can_be_spoken(minor: int, agreed: bool) -> None:
+    assert bool(agree(EVERYTHING, OPTIMIST, minor) & F.FUSE_SECURITY_CTX) == agreed
+
+
+@pytest.mark.parametrize("entry", USABLE, ids=lambda entry: entry.flag.name)
 def test_what_is_above_bit_31_needs_init_ext(entry: Flag) -> None:
     assert bool(entry.needs & F.FUSE_INIT_EXT) == (int(entry.flag) >> 32 != 0)
 
