@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections import deque
 from types import TracebackType
 from typing import Final
 
@@ -14,7 +15,10 @@ from rawfuse.session.kernel_session import RESENT, Answered, KernelSession, Refu
 from rawfuse.wire import Interrupt, Notification, Request, fuse_init_out
 from rawfuse.wire.replies import ReplyValue
 
-__all__ = ["Kernel"]
+__all__ = ["KEPT", "Kernel"]
+
+KEPT: Final = 1024
+"""How many notifications, and how many refusals, a kernel remembers of a server that may send them without end."""
 
 _BUFFER: Final = (1 << 20) + 8192
 
@@ -25,15 +29,15 @@ class Kernel:
     An asynchronous context manager: inside, replies are read by a task of its own.
 
     Attributes:
-        notifications: what the server sent unasked, in order.
-        refused: replies that Linux would have refused.
+        notifications: what the server sent unasked, in order, the last KEPT of it.
+        refused: replies that Linux would have refused, the last KEPT of them.
     """
 
     def __init__(self, channel: Channel, session: KernelSession | None = None) -> None:
         self.channel = channel
         self.session = session or KernelSession()
-        self.notifications: list[Notification] = []
-        self.refused: list[Exception] = []
+        self.notifications: deque[Notification] = deque(maxlen=KEPT)
+        self.refused: deque[Exception] = deque(maxlen=KEPT)
         self._waiting: dict[int, tuple[trio.Event, list[Answered | Exception]]] = {}
         self._manager = trio.open_nursery()
         self._closed = False

@@ -103,7 +103,7 @@ async def test_poll_wakes_when_the_file_changes() -> None:
         with trio.fail_after(5):
             while not kernel.notifications:
                 await trio.sleep(0.001)
-        assert kernel.notifications == [w.NotifyPoll(w.fuse_notify_poll_wakeup_out(77))]
+        assert list(kernel.notifications) == [w.NotifyPoll(w.fuse_notify_poll_wakeup_out(77))]
         assert await kernel.call(w.Poll(nodeid=file, arg=arg)) == w.fuse_poll_out(events)
 
 
@@ -251,3 +251,11 @@ def test_sparse_bytes_are_bytes(steps: list[tuple[str, int, int, bytes]]) -> Non
         position = sparse.find_hole(start) if start < sparse.size else start
     sparse.truncate(0)
     assert memory.free == memory.capacity and sparse.allocated == 0
+
+
+async def test_a_read_that_no_kernel_asks_for_is_refused() -> None:
+    async with served(MemoryFS(1 << 20)) as kernel:
+        _, file = await made(kernel, b"f")
+        await kernel.call(w.SetAttr(nodeid=file, arg=w.fuse_setattr_in(valid=c.FATTR_SIZE, size=5 << 30)))
+        for size in (1 << 28, 2 << 30, (1 << 32) - 1):
+            assert await failing(kernel, w.Read(nodeid=file, arg=w.fuse_read_in(size=size))) == errno.EINVAL

@@ -17,7 +17,7 @@ from rawfuse import wire as w
 from rawfuse.channel import seqpacket_pair
 from rawfuse.errors import LocalProtocolError
 from rawfuse.filesystem import Answer, Reply
-from rawfuse.kernel import Kernel
+from rawfuse.kernel import KEPT, Kernel
 from rawfuse.session.kernel_session import KernelSession
 from rawfuse.tests.memoryfs import ROOT, MemoryFs
 from rawfuse.wire.dirent import Dirent
@@ -371,6 +371,22 @@ async def test_notifications_are_written_while_serving() -> None:
                 await trio.sleep(0.001)
     kinds = [type(message) for message in kernel.notifications]
     assert kinds == [w.NotifyInvalInode, w.NotifyInvalEntry, w.NotifyStore]
+
+
+async def test_a_kernel_remembers_what_a_server_says_without_end_in_bounds() -> None:
+    ours, theirs = seqpacket_pair()
+    async with Kernel(ours) as kernel:
+        for number in range(KEPT + 10):
+            theirs.send_bytes(w.encode_notification(w.NotifyPoll(w.fuse_notify_poll_wakeup_out(number))))
+            theirs.send_bytes(b"junk")
+            await trio.lowlevel.checkpoint()
+        with trio.fail_after(5):
+            while len(kernel.refused) < KEPT or kernel.notifications[-1] != w.NotifyPoll(
+                w.fuse_notify_poll_wakeup_out(KEPT + 9)
+            ):
+                await trio.sleep(0.001)
+        assert len(kernel.notifications) == len(kernel.refused) == KEPT
+        theirs.close()
 
 
 async def test_a_handler_can_queue_a_notification_about_its_own_inode() -> None:
