@@ -186,7 +186,7 @@ def _chunk(plan: Plan, role: str, first: int, lives: int) -> Part:
         part.outcomes += life.outcomes
         part.logged += life.logged
         if life.findings:
-            path = write_case(plan.output, Case(role, number, life.script, life.findings))
+            path = write_case(plan.output, Case(role, number, life.script, life.findings, plan.seed))
             part.findings.append(f"{life.findings[0].what} (rawfuse fuzz --replay {path})")
     gc.collect()
     part.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10

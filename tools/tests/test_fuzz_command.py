@@ -90,6 +90,15 @@ def test_a_life_can_be_given_again_from_a_file(role: str, tmp_path: Path) -> Non
     assert [message for kind, message in again.script] == [message for kind, message in life.script]
 
 
+@pytest.mark.parametrize("seed", ["0", "night/7 b\nc", "\u00e4" * 300, ""])
+def test_a_finding_says_by_which_seed_its_run_can_be_done_again(seed: str, tmp_path: Path) -> None:
+    path = write_case(tmp_path, Case("server", 7, [("R", b"message")], seed=seed))
+    again = read_case(path)
+    assert (again.seed, again.role, again.number, again.script) == (seed, "server", 7, [("R", b"message")])
+    other = write_case(tmp_path, Case("server", 7, [], seed=seed[:20] + "x"))
+    assert other != path and path.exists()
+
+
 Receive = Callable[[ServerSession, bytearray, int], Request | None]
 
 
