@@ -1,0 +1,149 @@
+"""Keeping what goes through a channel."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from rawfuse.channel import Channel
+from rawfuse.channel.base import Parts
+from rawfuse.trace.opening import TraceWriter
+from rawfuse.trace.record import Direction, Traced
+from rawfuse.wire import constants as c
+from rawfuse.wire import fuse_in_header, fuse_init_out, fuse_out_header
+
+__all__ = ["Recorder", "TracedChannel"]
+
+_WHOLE_INIT: Final = fuse_init_out.SIZE
+_PROGRAMS_KEPT: Final = 4096
+_LARGEST_MINOR: Final = 255  # a byte of the file; servers say what they like
+
+
+class Recorder:
+    """Gives messages their context and writes them; any thread may call it.
+
+    Args:
+        writer: where they go.
+        connection: the number of the connection, 0 when unknown.
+        largest: bytes of a message that are kept; None: all of them.
+        program: says the name of the program behind a pid; asked once for each pid in a while.
+    """
+
+    def __init__(
+        self,
+        writer: TraceWriter,
+        *,
+        connection: int = 0,
+        largest: int | None = None,
+        program: Callable[[int], bytes] | None = None,
+    ) -> None:
+        if largest is not None and largest < fuse_in_header.SIZE:
+            raise ValueError(f"of a message at least its header is kept, {fuse_in_header.SIZE} bytes, not {largest}")
+        self.messages = 0
+        """How many were written."""
+        self._writer = writer
+        self._connection = connection
+        self._largest = largest
+        self._program = program
+        self._programs: dict[int, bytes] = {}
+        self._minor = 0
+        self._setxattr_ext = False
+        self._init: int | None = None
+        self._lock = threading.Lock()
+
+    def request(self, message: bytes | bytearray | memoryview, descriptor: int = 0) -> None:
+        """A message of the kernel."""
+        now = time.time_ns()
+        program = b""
+        if len(message) >= fuse_in_header.SIZE:
+            header = fuse_in_header.unpack_from(message)
+            if header.opcode == c.FUSE_INIT:
+                self._init = header.unique
+            program = self._name(header.pid)
+        self._write(now, Direction.TO_SERVER, bytes(message[: self._largest]), len(message), descriptor, program)
+
+    def reply(self, parts: Parts, descriptor: int = 0) -> None:
+        """A message to the kernel, in the pieces that it is written in."""
+        now = time.time_ns()
+        length = sum(map(len, parts))
+        data = b"".join(parts)
+        if self._init is not None and length >= fuse_out_header.SIZE:
+            self._agreed(data)
+        self._write(now, Direction.TO_KERNEL, data[: self._largest], length, descriptor, b"")
+
+    def _write(self, now: int, direction: Direction, data: bytes, length: int, descriptor: int, program: bytes) -> None:
+        message = Traced(
+            now,
+            direction,
+            data,
+            length,
+            self._connection,
+            descriptor,
+            self._minor,
+            self._setxattr_ext,
+            program,
+            sys.byteorder,
+        )
+        with self._lock:
+            self._writer.write(message)
+            self.messages += 1
+
+    def _name(self, pid: int) -> bytes:
+        if not pid or self._program is None:
+            return b""
+        name = self._programs.get(pid)
+        if name is None:
+            if len(self._programs) >= _PROGRAMS_KEPT:
+                # Pids are used again, and nothing may grow for ever.
+                self._programs.clear()
+            name = self._programs[pid] = self._program(pid)[:15]
+        return name
+
+    def _agreed(self, reply: bytes) -> None:
+        """The answer to INIT is part of the context of every message behind it."""
+        header = fuse_out_header.unpack_from(reply)
+        if header.unique != self._init:
+            return
+        self._init = None
+        if not header.error:
+            # Shorter answers, as before 7.23, mean zeros.
+            answer = fuse_init_out.unpack_from(reply[fuse_out_header.SIZE :].ljust(_WHOLE_INIT, b"\0"))
+            self._minor = min(answer.minor, _LARGEST_MINOR)
+            self._setxattr_ext = bool(answer.flags & c.FUSE_SETXATTR_EXT)
+
+
+class TracedChannel:
+    """The server's side of a connection: passes everything on to `channel`, and keeps it."""
+
+    def __init__(self, channel: Channel, recorder: Recorder, descriptor: int = 0) -> None:
+        self._channel = channel
+        self._recorder = recorder
+        self._descriptor = descriptor
+
+    def receive_nowait(self, buffer: bytearray | memoryview) -> int | None:
+        """See :class:`~rawfuse.channel.Channel`, here and below."""
+        length = self._channel.receive_nowait(buffer)
+        if length is not None:
+            self._recorder.request(memoryview(buffer)[:length], self._descriptor)
+        return length
+
+    def poll(self, milliseconds: int) -> bool:
+        return self._channel.poll(milliseconds)
+
+    async def wait(self) -> None:
+        await self._channel.wait()
+
+    def send(self, parts: Parts) -> None:
+        # First: once it is sent the caller may go on, and what it does next must not come earlier in the trace.
+        self._recorder.reply(parts, self._descriptor)
+        self._channel.send(parts)
+
+    def send_bytes(self, message: bytes) -> None:
+        self._recorder.reply((message,), self._descriptor)
+        self._channel.send_bytes(message)
+
+    def close(self) -> None:
+        self._channel.close()
