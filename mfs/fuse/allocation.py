@@ -9,7 +9,7 @@ import trio
 
 from mfs.file.holes import punch
 from mfs.fuse.base import SIGNED, Base, changing
-from mfs.fuse.inodes import kill_suidgid
+from mfs.fuse.inodes import kill_unless_privileged
 from mfs.tree.node import File
 from rawfuse import wire
 from rawfuse.filesystem import Answer, Reply
@@ -50,10 +50,7 @@ class Allocation(Base):
         if not mode & KEEP_SIZE and stop > content.size:
             content.truncate(stop)
         file.mtime = file.ctime = tree.clock()
-        if request.uid:
-            # The kernel leaves that to the server (FUSE_HANDLE_KILLPRIV_V2) and has no flag for it in this request:
-            # who has CAP_FSETID is told by the user alone.
-            kill_suidgid(file)
+        kill_unless_privileged(file, request.pid)
         tree.touched(file)
         if done < min(stop, content.size):
             return self._punch_rest(file, done, stop)

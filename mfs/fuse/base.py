@@ -13,6 +13,8 @@ from mfs.views import is_view
 from mfs.volume import CROWDED, Volume
 from rawfuse import Filesystem, wire
 from rawfuse.filesystem import Answer, Reply
+from rawfuse.session.negotiation import Negotiated
+from rawfuse.wire.flags import InitFlags
 
 SIGNED = 1 << 63
 """The first offset that is none."""
@@ -30,6 +32,14 @@ class Base(Filesystem):
         self._segments = volume.store.segments
         self._chunk = volume.profile.chunk_size
         self._read_only = read_only
+        self._acls = False
+        """Whether the kernel checks by access control lists (FUSE_POSIX_ACL)."""
+        self._masks = False
+        """Whether the umask is left to us (FUSE_DONT_MASK)."""
+
+    def init(self, negotiated: Negotiated) -> None:
+        self._acls = bool(negotiated.flags & InitFlags.FUSE_POSIX_ACL)
+        self._masks = bool(negotiated.flags & InitFlags.FUSE_DONT_MASK)
 
     def forget(self, nodeid: int, nlookup: int) -> None:
         if is_view(nodeid):

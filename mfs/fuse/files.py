@@ -13,9 +13,10 @@ from mfs.blocks.pieces import Piece, total_length
 from mfs.copy import copy_range
 from mfs.file.content import NotInPieces
 from mfs.fuse.base import MAX_READ, SIGNED, Base, changing
-from mfs.fuse.inodes import kill_suidgid
-from mfs.tree.node import File
+from mfs.fuse.inodes import kill_suidgid, kill_unless_privileged
+from mfs.tree.node import BARE, File
 from mfs.tree.numbers import FIRST_VIEW
+from mfs.tree.xattrs import drop_capability
 from mfs.views import is_view
 from mfs.volume import Volume
 from rawfuse import wire
@@ -108,6 +109,9 @@ class Files(Base):
         file.content.write(offset, piece)
         if arg.write_flags & c.FUSE_WRITE_KILL_SUIDGID:
             kill_suidgid(file)
+        if file.xattrs is not BARE:
+            # A cached write comes after a REMOVEXATTR, a direct one does not.
+            drop_capability(tree, file)
         file.mtime = file.ctime = tree.clock()
         tree.touched(file)
         return _write_out(size)
@@ -142,8 +146,7 @@ class Files(Base):
             raise OSError(errno.EINVAL, "a copy with flags or beyond the largest offset")
         copied = copy_range(source.content, arg.off_in, target.content, arg.off_out, length)
         if copied:
-            if request.uid:
-                kill_suidgid(target)
+            kill_unless_privileged(target, request.pid)
             target.mtime = target.ctime = tree.clock()
             tree.touched(target)
         return copied

@@ -30,5 +30,7 @@ class MFS(Names, Inodes, Xattrs, Files, Allocation, Directories):
         | InitFlags.FUSE_ATOMIC_O_TRUNC
         | InitFlags.FUSE_HANDLE_KILLPRIV_V2
         | InitFlags.FUSE_ALLOW_IDMAP
+        | InitFlags.FUSE_POSIX_ACL
+        | InitFlags.FUSE_DONT_MASK
         | (InitFlags.FUSE_DIRECT_IO_ALLOW_MMAP)
     )

@@ -8,6 +8,8 @@ import stat
 
 from mfs.fuse.attributes import attr_out
 from mfs.fuse.base import SIGNED, Base, changing
+from mfs.fuse.caller import CAP_FSETID, has_capability
+from mfs.tree.acl import mode_changed
 from mfs.tree.node import Node
 from mfs.tree.tree import NAME_MAX
 from rawfuse import wire
@@ -41,6 +43,7 @@ class Inodes(Base):
             kill_suidgid(node)
         if valid & c.FATTR_MODE:
             node.mode = stat.S_IFMT(node.mode) | arg.mode & 0o7777
+            mode_changed(tree, node)
         if valid & c.FATTR_UID:
             node.uid = arg.uid
         if valid & c.FATTR_GID:
@@ -67,6 +70,12 @@ class Inodes(Base):
                 on.f_frsize,
             )
         )
+
+
+def kill_unless_privileged(node: Node, pid: int) -> None:
+    """The same for requests in which the kernel does not say whether to (FUSE_HANDLE_KILLPRIV_V2)."""
+    if node.mode & (stat.S_ISUID | stat.S_ISGID) and not has_capability(pid, CAP_FSETID):
+        kill_suidgid(node)
 
 
 def kill_suidgid(node: Node) -> None:

@@ -9,6 +9,7 @@ import stat
 from mfs.fuse.attributes import ABSENT, brief_entry_out, entry_out
 from mfs.fuse.base import Base, changing
 from mfs.fuse.files import OPENED
+from mfs.tree.acl import default_acl, inherit
 from mfs.tree.node import Node, Symlink
 from mfs.tree.numbers import CONTROL_INO, FIRST_VIEW
 from mfs.tree.record import ROOT_INO
@@ -50,27 +51,38 @@ class Names(Base):
         # Names of snapshots come and go, and what is stored under a CID may go.
         return entry_out(node, self._chunk) if nodeid >= FIRST_VIEW else brief_entry_out(node, self._chunk)
 
-    def _make(self, request: wire.Request, name: bytes, mode: int, *, rdev: int = 0, target: bytes = b"") -> Node:
+    def _make(self, request: wire.Request, name: bytes, mode: int, umask: int, rdev: int = 0) -> Node:
+        """A new node: with the default access control list of its directory, or without the umask's permissions."""
         tree = self._tree
-        return tree.create(
-            tree.directory(request.nodeid), name, mode, request.uid, request.gid, rdev=rdev, target=target
-        )
+        parent = tree.directory(request.nodeid)
+        default = default_acl(tree, parent) if self._acls else None
+        if default is None and self._masks:
+            mode &= ~(umask & 0o777)
+        node = tree.create(parent, name, mode, request.uid, request.gid, rdev=rdev)
+        if default is not None:
+            inherit(tree, node, default)
+        return node
 
     @changing
     def mknod(self, request: wire.MkNod) -> Reply:
-        return self._entry(self._make(request, request.name, request.arg.mode, rdev=request.arg.rdev))
+        arg = request.arg
+        return self._entry(self._make(request, request.name, arg.mode, arg.umask, arg.rdev))
 
     @changing
     def mkdir(self, request: wire.MkDir) -> Reply:
-        return self._entry(self._make(request, request.name, stat.S_IFDIR | request.arg.mode & 0o7777))
+        arg = request.arg
+        return self._entry(self._make(request, request.name, stat.S_IFDIR | arg.mode & 0o7777, arg.umask))
 
     @changing
     def symlink(self, request: wire.Symlink) -> Reply:
-        return self._entry(self._make(request, request.name, stat.S_IFLNK | 0o777, target=request.target))
+        tree = self._tree
+        parent, mode = tree.directory(request.nodeid), stat.S_IFLNK | 0o777
+        return self._entry(tree.create(parent, request.name, mode, request.uid, request.gid, target=request.target))
 
     @changing
     def create(self, request: wire.Create) -> Reply:
-        node = self._make(request, request.name, stat.S_IFREG | request.arg.mode & 0o7777)
+        arg = request.arg
+        node = self._make(request, request.name, stat.S_IFREG | arg.mode & 0o7777, arg.umask)
         return self._entry(node) + OPENED
 
     @changing

@@ -159,7 +159,25 @@ def test_set_uid_goes_when_another_user_allocates(mfs_mount: Mount) -> None:
         fallocate(fd, 0, 0, 10)
         os.close(fd)
 
+    allocate()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o6777
     assert as_user(allocate) == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o777
+
+
+def test_set_uid_goes_when_another_user_copies(mfs_mount: Mount) -> None:
+    source, path = mfs_mount.path / "source", mfs_mount.path / "program"
+    source.write_bytes(DATA)
+    path.touch()
+    path.chmod(0o6777)
+
+    def copy() -> None:
+        with source.open("rb") as reading, path.open("r+b") as writing:
+            os.copy_file_range(reading.fileno(), writing.fileno(), 10)
+
+    copy()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o6777
+    assert as_user(copy) == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o777
 
 

@@ -14,6 +14,7 @@ from mfs.tree.node import BARE, Node
 from mfs.tree.record import inode_key, unpack_xattr, xattr_key
 from mfs.tree.tree import Tree
 
+CAPABILITY = b"security.capability"
 NAME_MAX = 255
 VALUE_MAX = 1 << 16
 """Bytes of a value (E2BIG)."""
@@ -70,6 +71,12 @@ def remove_xattr(tree: Tree, node: Node, name: bytes) -> bool:
         return False
     _change(tree, node, name, None)
     return True
+
+
+def drop_capability(tree: Tree, node: Node) -> None:
+    """What a write does to a program: it has no file capabilities any more."""
+    if CAPABILITY in _loaded(tree, node):
+        _change(tree, node, CAPABILITY, None)
 
 
 def log_xattrs(tree: Tree, node: Node) -> None:
