@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 NEVER = 1 << 62
+PAGE = 4096
 
 
 class Node:
@@ -107,8 +108,16 @@ class Model:
     # -- steps ----------------------------------------------------------------------------------------------------
 
     def write(self, node: Node, data: bytes) -> None:
-        """The bytes of `node` are `data` now."""
+        """The bytes of `node` are `data` now.
+
+        A write that goes over pages can reach the server as several (seen on Linux 6.18), and a crash come between.
+        """
         self.step += 1
+        old = node.data
+        for page in range(PAGE, len(data), PAGE):
+            part = data[:page] + old[page:]
+            if len(old) <= len(data) and part not in (old, data):
+                node.versions.append((self.step, part))
         node.versions.append((self.step, data))
         self._remember()
 
