@@ -229,6 +229,7 @@ class EmbeddedStore:
 
     def multihashes(self) -> Iterator[bytes]:
         """The multihash of every block. Blocks may be put, deleted and written meanwhile; those may be seen or not."""
+        self._settle()
         for multihash in self._index.multihashes():
             if self._find(multihash) is not None:
                 yield multihash

@@ -121,6 +121,13 @@ class Committer:
                 if self._tree.dirty:
                     await self._commit()
 
+    @asynccontextmanager
+    async def between(self) -> AsyncIterator[None]:
+        """No commit is under way meanwhile, and everything that was put before is in the index."""
+        async with self._lock:
+            await self._flush()
+            yield
+
     async def _commit(self) -> None:
         point, window = await self._point()
         builder = Builder(point, self._tree.meta, self._medium, self._flush, self._behind)
@@ -175,9 +182,11 @@ class Committer:
 
     async def _flush(self, record: bytes | None = None) -> None:
         """Write what was put so far; with `record`, the commit with it."""
-        async with self._flushing:
-            batch = self._store.take_pending()
-            await trio.to_thread.run_sync(self._store.write, batch, record)
+        with trio.CancelScope(shield=True):
+            # A batch that was taken has to be written, or to fail.
+            async with self._flushing:
+                batch = self._store.take_pending()
+                await trio.to_thread.run_sync(self._store.write, batch, record)
 
     def _land(self, point: PointInTime, built: Built) -> None:
         self._tree.meta.root = built.meta

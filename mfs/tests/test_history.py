@@ -201,7 +201,9 @@ def test_two_large_directories_are_compared_shard_by_shard(tmp_path: Path) -> No
     def counted(cid: CID) -> bytes:
         nonlocal reads
         reads += 1
-        return blocks.get(cid)
+        block = blocks.get(cid)
+        assert block is not None
+        return block
 
     assert _finished(tree_changes(old, new, NodeCache(counted))) == [
         Change("changed", b"7", "file", what=("content",)),
