@@ -31,12 +31,14 @@ async def perform(
     is done.
     """
     caches = Caches(volume.tree, notifier)
+    session = Session(volume, link, caches, closes=closes)
     answer: dict[str, Any]
     try:
         operation, arguments = _understood(request)
         try:
-            result = await OPERATIONS[operation].resolve()(Session(volume, link, caches, closes=closes), **arguments)
+            result = await OPERATIONS[operation].resolve()(session, **arguments)
         finally:
+            session.close()
             # Also what was done before it failed.
             await caches.told()
         answer = {"result": result}

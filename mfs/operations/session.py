@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from mfs.control.frames import BrokenFrame
 from mfs.control.link import Link, LinkLost
 from mfs.operations.caches import Caches
 from mfs.tree.node import Node
+from mfs.unixfs.cid import CID
 from mfs.volume import Volume
 
 __all__ = ["Session"]
@@ -28,6 +29,28 @@ class Session:
         self._link = link
         self._closes = closes
         self._ended = False
+        self._at_end: list[Callable[[], object]] = []
+
+    def at_end(self, do: Callable[[], object]) -> None:
+        """Have something done when the operation is over, however that comes."""
+        self._at_end.append(do)
+
+    def holding(self, cids: Sequence[CID]) -> None:
+        """Garbage collection leaves these, and what is below them, alone until the operation is over."""
+        store = self.volume.store
+
+        def holder() -> Sequence[CID]:
+            return cids
+
+        for cid in cids:
+            store.hold(cid)
+        store.holders.append(holder)
+        self.at_end(lambda: store.holders.remove(holder))
+
+    def close(self) -> None:
+        """The operation is over."""
+        while self._at_end:
+            self._at_end.pop()()
 
     async def item(self, item: Any) -> None:
         """Give one item of the answer: anything JSON can say."""
@@ -60,3 +83,8 @@ class Session:
         if not self._closes:
             for node in nodes:
                 await self.volume.sync(node)
+
+    async def settled_all(self) -> None:
+        """The same for everything done so far."""
+        if not self._closes:
+            await self.volume.commit()

@@ -88,6 +88,33 @@ _RECORDS = (
         (_PATH, Argument("recursive", "flag", False), Argument("force", "flag", False)),
     ),
     Operation(
+        "add",
+        "mfs.operations.adding:add",
+        "take in files and directories",
+        (_PATH,),
+        takes="entries and bytes",
+        gives="lists of entries with their CIDs",
+        makes=True,
+    ),
+    Operation(
+        "fetch",
+        "mfs.operations.fetching:fetch",
+        "give out a file, or a directory and all in it",
+        (_PATH,),
+        gives="entries and bytes",
+    ),
+    Operation(
+        "copy",
+        "mfs.operations.copying:copy",
+        "copy within the repository, as pointers",
+        (
+            Argument("source", "path"),
+            Argument("target", "path"),
+            Argument("recursive", "flag", False),
+            Argument("replace", "flag", True),
+        ),
+    ),
+    Operation(
         "move",
         "mfs.operations.changing:move",
         "rename, as rename(2)",
