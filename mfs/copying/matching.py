@@ -9,7 +9,7 @@ from mfs.copying.extents import SHARED, Extent, extents, share
 from mfs.copying.holes import Stretch, data_from, stretches
 from mfs.copying.outcome import Tally
 
-__all__ = ["COMPARED_AT_ONCE", "match_all", "match_bytes", "match_shared"]
+__all__ = ["match_all", "match_bytes", "match_shared"]
 
 SHARED_AT_ONCE = 16 << 20
 """One call compares at most so much: a difference behind it does not cost the sharing before it."""
