@@ -254,3 +254,40 @@ def test_passthrough_shows_another_directory(kind: type[Counting], tmp_path: Pat
         shutil.rmtree(root / "d")
         assert not (tmp_path / "d").exists()
     assert (filesystem.passed == 0) == (kind is Counting and filesystem.passes)
+
+
+def test_passthrough_renames_as_asked(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    libc = ctypes.CDLL(None, use_errno=True)
+    with mounted(Passthrough(str(tmp_path)), default_permissions=True) as root:
+        a, b = bytes(root / "a"), bytes(root / "b")
+        assert libc.renameat2(-1, a, -1, b, 1) == -1 and ctypes.get_errno() == errno.EEXIST  # RENAME_NOREPLACE
+        assert libc.renameat2(-1, a, -1, b, 2) == 0  # RENAME_EXCHANGE
+        assert (root / "a").read_text() == "b"
+    assert ((tmp_path / "a").read_text(), (tmp_path / "b").read_text()) == ("b", "a")
+
+
+def test_passthrough_lists_with_attributes_and_forgets_what_it_listed(tmp_path: Path) -> None:
+    looked_up: list[bytes] = []
+
+    class Seen(Passthrough):
+        def lookup(self, request: wire.Lookup) -> Reply:
+            looked_up.append(request.name)
+            return super().lookup(request)
+
+    for number in range(700):
+        (tmp_path / f"name-{number}").write_bytes(bytes(number))
+    filesystem = Seen(str(tmp_path))
+    with mounted(filesystem, default_permissions=True) as root:
+        with os.scandir(root) as entries:
+            sizes = sorted(entry.stat().st_size for entry in entries)
+        assert sizes == list(range(700))
+        assert len(looked_up) < 350, "most came with the listing"
+        assert len(filesystem.inodes) == 701
+
+        def gone() -> bool:
+            Path("/proc/sys/vm/drop_caches").write_text("2")
+            return len(filesystem.inodes) == 1
+
+        until(gone)

@@ -13,7 +13,9 @@ import ctypes
 import errno
 import logging
 import os
+import resource
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import time_ns
 from typing import ClassVar, Final
@@ -29,6 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)  # Python has posix_fallocate alone, w
 
 VALID: Final = 1
 """Seconds for which the kernel may believe us: others may change SOURCE."""
+_NO_ENTRY: Final = wire.fuse_entry_out().pack()
 _SECOND: Final = 1_000_000_000
 _U64: Final = (1 << 64) - 1
 
@@ -66,6 +69,8 @@ class Passthrough(Filesystem):
 
     def __init__(self, source: str) -> None:
         os.umask(0)  # the kernel has applied the caller's
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # one descriptor for each inode the kernel knows
         fd = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         root = Inode(1, fd, _key(os.fstat(fd)))
         self.inodes = {1: root}
@@ -147,6 +152,12 @@ class Passthrough(Filesystem):
         os.rename(request.name, request.newname, src_dir_fd=old.fd, dst_dir_fd=new.fd)
         return None
 
+    def rename2(self, request: wire.Rename2) -> Reply:
+        old, new = self.inodes[request.nodeid], self.inodes[request.arg.newdir]
+        if _libc.renameat2(old.fd, request.name, new.fd, request.newname, request.arg.flags):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return None
+
     def readlink(self, request: wire.ReadLink) -> Reply:
         return os.readlink(b"", dir_fd=self.inodes[request.nodeid].fd)
 
@@ -156,15 +167,34 @@ class Passthrough(Filesystem):
         return wire.fuse_open_out(fd)
 
     def readdir(self, request: wire.ReadDir) -> Reply:
-        listing, offset = self.listings[request.arg.fh], request.arg.offset
+        reply = wire.DirentBuffer(request.arg.size)
+        for cookie, name, ino, kind in self._listed(request.arg):
+            if not reply.add(name, ino, cookie, kind):
+                break
+        return reply.data
+
+    def readdirplus(self, request: wire.ReadDirPlus) -> Reply:
+        parent = self.inodes[request.nodeid]
+        reply = wire.DirentPlusBuffer(request.arg.size)
+        for cookie, name, ino, kind in self._listed(request.arg):
+            try:
+                entry = self._entry(parent, name)
+            except OSError:  # removed meanwhile: no entry, which the kernel then looks up itself
+                entry = _NO_ENTRY
+            if not reply.add(name, ino, cookie, kind, entry):
+                if entry is not _NO_ENTRY:
+                    self.forget(wire.fuse_entry_out.unpack_from(entry).nodeid, 1)
+                break
+        return reply.data
+
+    def _listed(self, arg: wire.fuse_read_in) -> Iterator[tuple[int, bytes, int, int]]:
+        """What follows the offset: the next offset, name, inode number and type."""
+        listing, offset = self.listings[arg.fh], arg.offset
         if offset == 0:  # opened, or rewound
             with os.scandir(listing.fd) as found:
                 listing.entries = [(os.fsencode(one.name), one.inode(), _type(one)) for one in found]
-        reply = wire.DirentBuffer(request.arg.size)
-        for number, (name, ino, kind) in enumerate(listing.entries[offset:], offset + 1):
-            if not reply.add(name, ino, number, kind):
-                break
-        return reply.data
+        for number, entry in enumerate(listing.entries[offset:], offset + 1):
+            yield number, *entry
 
     def releasedir(self, request: wire.ReleaseDir) -> Reply:
         os.close(self.listings.pop(request.arg.fh).fd)

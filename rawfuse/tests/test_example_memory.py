@@ -255,7 +255,7 @@ def test_sparse_bytes_are_bytes(steps: list[tuple[str, int, int, bytes]]) -> Non
 
 async def test_a_read_that_no_kernel_asks_for_is_refused() -> None:
     async with served(MemoryFS(1 << 20)) as kernel:
-        _, file = await made(kernel, b"f")
+        file = await made(kernel)
         await kernel.call(w.SetAttr(nodeid=file, arg=w.fuse_setattr_in(valid=c.FATTR_SIZE, size=5 << 30)))
         for size in (1 << 28, 2 << 30, (1 << 32) - 1):
             assert await failing(kernel, w.Read(nodeid=file, arg=w.fuse_read_in(size=size))) == errno.EINVAL

@@ -15,6 +15,9 @@ CHUNK: Final = 1 << 16
 _SMALL: Final = 4096
 """Up to this many bytes a copy costs less than a list of one view."""
 
+_MOST: Final = 0xFFFF * 4096
+"""The largest READ there can be: INIT's max_pages has 16 bits."""
+
 _ZEROS: Final = memoryview(bytes(CHUNK))
 
 
@@ -50,13 +53,18 @@ class SparseBytes:
         self.allocated = 0
 
     def read(self, offset: int, size: int) -> bytes | list[memoryview]:
-        """Bytes from `offset`, fewer than `size` at the end. Long ones are views: send them before the next write."""
+        """Bytes from `offset`, fewer than `size` at the end. Long ones are views: send them before the next write.
+
+        Raises EINVAL for more than any kernel asks, which would take as much memory on its way out.
+        """
         end = min(offset + size, self.size)
         index, start = divmod(offset, CHUNK)
         stop = start + end - offset
         if stop <= CHUNK and size <= _SMALL:
             chunk = self._chunks.get(index, b"")
             return bytes(memoryview(chunk)[start:stop]).ljust(max(0, stop - start), b"\0")
+        if size > _MOST:
+            raise OSError(errno.EINVAL, f"a READ of {size} bytes, {_MOST} are the most")
         parts = []
         while offset < end:
             index, start = divmod(offset, CHUNK)
