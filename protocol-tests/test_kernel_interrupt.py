@@ -107,6 +107,20 @@ def test_the_caller_waits_until_its_own_request_is_answered(kernel: Kernel) -> N
     assert outcome(finish) == "EPERM"
 
 
+@pytest.mark.kernel("root")
+def test_a_caller_that_asks_again_after_eintr_has_a_new_request() -> None:
+    """os.pread does (PEP 475)."""
+    with connected("real") as kernel:
+        finish = kernel.call(BY_OPCODE[c.FUSE_READ])
+        first = kernel.expect(c.FUSE_READ)
+        kernel.signal(first)
+        kernel.expect(c.FUSE_INTERRUPT)
+        kernel.write(error(first, errno.EINTR))
+        assert kernel.expect(c.FUSE_READ).unique > first.unique
+        kernel.answer(kernel.requests[-1])
+        assert outcome(finish) == b"x" * 100
+
+
 def resend(kernel: Kernel) -> int:
     return kernel.write(w.fuse_out_header(16, w.NotifyResend.code, 0).pack())
 

@@ -105,8 +105,9 @@ def test_a_notification_has_its_size_exactly(kernel: Kernel, notification: w.Not
     assert kernel.write(w.fuse_out_header(16 + len(body), notification.code, 0).pack() + body) == errno.EINVAL
 
 
-def test_inc_epoch_takes_any_body(kernel: Kernel) -> None:
-    assert kernel.write(w.fuse_out_header(20, w.NotifyIncEpoch.code, 0).pack() + b"junk") == 0
+@pytest.mark.parametrize("notification", [w.NotifyIncEpoch, w.NotifyResend])
+def test_a_notification_that_has_no_body_takes_any(kernel: Kernel, notification: type[w.Notification]) -> None:
+    assert kernel.write(w.fuse_out_header(20, notification.code, 0).pack() + b"junk") == 0
 
 
 @pytest.mark.parametrize("code", [0, 10, 11, 1000, -1, -2, -511])

@@ -6,16 +6,20 @@ Measured on Linux 6.18; fs/fuse/dev.c (fuse_dev_do_write, fuse_copy_out_args), d
 from __future__ import annotations
 
 import errno
+import fcntl
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from calls import BY_OPCODE, CALLS, SystemCall, outcome
+from calls import BY_OPCODE, CALLS, OPEN, F, SystemCall, outcome, with_file
 from two_kernels import DIR, LNK, REG, SIZE, Fake, Real, attr_out, connected, dirent, entry, error, ok, using, usual
 
 from rawfuse import wire as w
+from rawfuse.session.kernel_session import OFFERED
+from rawfuse.session.negotiation import MINOR
 from rawfuse.wire import constants as c
+from rawfuse.wire.flags import InitFlags
 from rawfuse.wire.replies import fixed_reply_size
 
 Kernel = Real | Fake
@@ -252,13 +256,68 @@ def test_a_write_of_nothing_is_eio_through_the_page_cache(kernel: Kernel, size: 
         assert outcome(kernel.call(BY_OPCODE[c.FUSE_WRITE])) == seen
 
 
-def test_a_negative_entry_is_an_absent_name(kernel: Kernel) -> None:
-    finish = kernel.call(BY_OPCODE[c.FUSE_UNLINK])
-    assert kernel.write(ok(kernel.expect(c.FUSE_LOOKUP), entry(0, 0))) == 0
+def reading_ioctl(fd: int) -> object:
+    data = bytearray(8)
+    return fcntl.ioctl(fd, READ_8, data), bytes(data)
+
+
+READ_8 = 0x80087801
+IOCTL = SystemCall(
+    c.FUSE_IOCTL,
+    with_file(reading_ioctl),
+    (F, OPEN, lambda: w.Ioctl(nodeid=2, arg=w.fuse_ioctl_in(cmd=READ_8, out_size=8))),
+    lambda value: value.result,
+)
+
+
+@pytest.mark.parametrize("length", [16 + 9, 16 + 4096])
+def test_an_ioctl_that_gives_more_than_was_asked_is_eio(kernel: Kernel, length: int) -> None:
+    finish = kernel.call(IOCTL)
+    assert kernel.write(ok(kernel.expect(c.FUSE_IOCTL), bytes(length))) == 0, "there always is room for a page"
+    assert outcome(finish) == "EIO"
+
+
+@pytest.mark.parametrize("length", [0, 15, 16 + 4097])
+def test_an_ioctl_is_answered_with_its_struct_and_at_most_a_page(kernel: Kernel, length: int) -> None:
+    finish = kernel.call(IOCTL)
+    request = kernel.expect(c.FUSE_IOCTL)
+    assert isinstance(request, w.Ioctl) and request.arg.out_size == 8
+    assert kernel.write(ok(request, bytes(length))) == errno.EINVAL
+    assert kernel.write(ok(request, bytes(16))) == errno.ENOENT
+    assert outcome(finish) == "EIO"
+
+
+@pytest.mark.parametrize("data", [b"", b"four", b"all of 8"])
+def test_an_ioctl_may_give_less_than_was_asked(kernel: Kernel, data: bytes) -> None:
+    finish = kernel.call(IOCTL)
+    assert kernel.write(ok(kernel.expect(c.FUSE_IOCTL), w.fuse_ioctl_out(result=5).pack() + data)) == 0
+    assert outcome(finish) == ((5, data.ljust(8, b"\0")) if isinstance(kernel, Real) else 5)
+
+
+def test_an_ioctl_is_not_tried_again_whose_command_says_its_sizes(kernel: Kernel) -> None:
+    finish = kernel.call(IOCTL)
+    again = w.fuse_ioctl_out(flags=c.FUSE_IOCTL_RETRY).pack()
+    assert kernel.write(ok(kernel.expect(c.FUSE_IOCTL), again)) == 0
+    assert outcome(finish) == "EIO"
+
+
+@pytest.mark.parametrize("valid", [0, 1000])
+def test_a_negative_entry_is_an_absent_name_for_as_long_as_it_says(kernel: Kernel, valid: int) -> None:
+    finish = kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
+    assert kernel.write(ok(kernel.expect(c.FUSE_LOOKUP), entry(0, 0, valid=valid))) == 0
     if isinstance(kernel, Fake):
         assert kernel.session.known.child(1, b"f") == 0
-    else:
-        assert outcome(finish) == "ENOENT"
+        return
+    assert outcome(finish) == "ENOENT"
+    with using(kernel, {c.FUSE_LOOKUP: errno.ENOENT}):
+        assert outcome(kernel.call(BY_OPCODE[c.FUSE_LOOKUP])) == "ENOENT"
+    assert kernel.opcodes.count(c.FUSE_LOOKUP) == (1 if valid else 2)
+
+
+def test_a_negative_entry_has_all_of_its_bytes(kernel: Kernel) -> None:
+    finish = kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
+    assert kernel.write(ok(kernel.expect(c.FUSE_LOOKUP), bytes(8))) == errno.EINVAL
+    assert outcome(finish) == "EIO"
 
 
 def test_nanoseconds_of_validity_are_not_checked(kernel: Kernel) -> None:
@@ -266,6 +325,24 @@ def test_nanoseconds_of_validity_are_not_checked(kernel: Kernel) -> None:
     finish = kernel.call(BY_OPCODE[c.FUSE_GETATTR])
     assert kernel.write(ok(kernel.expect(c.FUSE_GETATTR), body.pack())) == 0
     assert outcome(finish) == 1
+
+
+def test_init_is_the_first_message_and_has_104_bytes(kernel: Kernel) -> None:
+    with connected(kernel.name) as one:
+        (init,) = one.requests
+    assert isinstance(init, w.Init)
+    assert (init.unique, init.nodeid, init.uid, init.gid, init.pid) == (2, 0, 0, 0, 0)
+    assert len(w.encode_request(init)) == 104
+
+
+@pytest.mark.kernel("root")
+def test_what_a_kernel_of_this_minor_offers_is_what_ours_offers() -> None:
+    with connected("real") as one:
+        (init,) = one.requests
+    assert isinstance(init, w.Init)
+    if init.arg.minor == MINOR:
+        offered = InitFlags(init.arg.flags | init.arg.flags2 << 32)
+        assert offered & ~InitFlags.FUSE_OVER_IO_URING == OFFERED
 
 
 def test_uniques_are_even_and_step_by_two(kernel: Kernel) -> None:

@@ -18,6 +18,7 @@ from rawfuse.wire import (
     Create,
     GetAttr,
     GetLk,
+    Ioctl,
     Link,
     ListXAttr,
     Lookup,
@@ -33,6 +34,7 @@ from rawfuse.wire import (
     fuse_entry_out,
 )
 from rawfuse.wire.base import Buffer
+from rawfuse.wire.constants import FUSE_IOCTL_RETRY, FUSE_IOCTL_UNRESTRICTED
 from rawfuse.wire.dirent import Dirent, DirentPlus
 
 __all__ = ["content_errno", "delivered_dirents", "delivered_direntplus", "references"]
@@ -102,6 +104,12 @@ def _names(request: ListXAttr, value: Any, known: Known) -> bool:
     return isinstance(value, bytes) and value != b"" and (not value.endswith(b"\0") or b"" in value[:-1].split(b"\0"))
 
 
+def _retry(request: Ioctl, value: Any, known: Known) -> bool:
+    """The command says what it reads and writes, unless the caller is CUSE's: there is nothing to try again."""
+    unrestricted = request.arg.flags & FUSE_IOCTL_UNRESTRICTED
+    return bool(value.flags & FUSE_IOCTL_RETRY and not unrestricted)
+
+
 _CHECKS: Final[dict[type[Request], Callable[[Any, Any, Known], bool]]] = {
     Lookup: _lookup,
     MkDir: _made(lambda request, known: stat.S_IFDIR),
@@ -116,6 +124,7 @@ _CHECKS: Final[dict[type[Request], Callable[[Any, Any, Known], bool]]] = {
     Write: _write,
     CopyFileRange64: lambda request, value, known: value.bytes_copied > request.arg.len,
     GetLk: _lock,
+    Ioctl: _retry,
     ListXAttr: _names,
 }
 

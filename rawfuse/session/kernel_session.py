@@ -23,6 +23,7 @@ from rawfuse.wire import (
     Forget,
     Init,
     Interrupt,
+    Ioctl,
     Notification,
     NotifyReply,
     NotifyResend,
@@ -34,13 +35,15 @@ from rawfuse.wire import (
     fuse_init_in,
     fuse_init_out,
     fuse_interrupt_in,
+    fuse_ioctl_out,
     fuse_notify_retrieve_in,
     fuse_out_header,
 )
 from rawfuse.wire.base import Buffer
+from rawfuse.wire.constants import FUSE_IOCTL_RETRY, FUSE_IOCTL_UNRESTRICTED
 from rawfuse.wire.flags import InitFlags
 from rawfuse.wire.opcodes import BY_OPCODE
-from rawfuse.wire.replies import ReplyValue, answered, decode_reply
+from rawfuse.wire.replies import IOCTL_ROOM, ReplyValue, answered, decode_reply
 from rawfuse.wire.requests import encode_request
 
 __all__ = ["OFFERED", "Answered", "KernelSession", "Refused"]
@@ -293,6 +296,10 @@ class KernelSession:
     def _value(self, request: Request, body: bytes) -> tuple[ReplyValue, int]:
         if isinstance(request, (ReadDir, ReadDirPlus)) and len(body) <= request.arg.size:
             return delivered_dirents(body) if isinstance(request, ReadDir) else delivered_direntplus(body)
+        if isinstance(request, Ioctl) and request.arg.out_size < len(body) - fuse_ioctl_out.SIZE <= IOCTL_ROOM:
+            value = fuse_ioctl_out.unpack_from(body)
+            if not (request.arg.flags & FUSE_IOCTL_UNRESTRICTED and value.flags & FUSE_IOCTL_RETRY):
+                return value, errno.EIO  # there always is room for a page; that it was not asked for is seen later
         try:
             return decode_reply(request, body, self.minor), 0
         except RemoteProtocolError as error:
