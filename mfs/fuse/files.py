@@ -43,17 +43,7 @@ class Files(Base):
         self._appenders: dict[Appender, File] = {}
         self._buffer = memoryview(bytearray(MAX_READ))
 
-    @changing
     def open(self, request: wire.Open) -> Reply:
-        arg = request.arg
-        if arg.flags & os.O_TRUNC:
-            file = self._tree.file(request.nodeid)
-            if file.content.size:
-                file.content.truncate(0)
-            file.mtime = file.ctime = self._tree.clock()
-            if arg.open_flags & c.FUSE_OPEN_KILL_SUIDGID:
-                kill_suidgid(file)
-            self._tree.touched(file)
         return OPENED
 
     def flush(self, request: wire.Flush) -> Reply:

@@ -23,11 +23,14 @@ class MFS(Names, Inodes, Xattrs, Files, Allocation, Directories):
     """The files of a :class:`~mfs.volume.Volume`.
 
     Locks are the kernel's own; it checks permissions too (``default_permissions``).
+
+    FUSE_ATOMIC_O_TRUNC, which would save one message where O_TRUNC meets a file that is there, is not wanted: the OPEN
+    comes before the kernel asks whether a program that runs lies in the file, and ETXTBSY would find it empty.
     """
 
     wants: ClassVar[InitFlags] = (
         (DEFAULT_WANTS & ~InitFlags.FUSE_AUTO_INVAL_DATA)
-        | InitFlags.FUSE_ATOMIC_O_TRUNC
+        | InitFlags.FUSE_EXPORT_SUPPORT
         | InitFlags.FUSE_HANDLE_KILLPRIV_V2
         | InitFlags.FUSE_ALLOW_IDMAP
         | InitFlags.FUSE_POSIX_ACL

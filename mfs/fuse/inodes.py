@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from mfs.fuse.attributes import attr_out
+from mfs.fuse.attributes import attr_out, statx_out
 from mfs.fuse.base import SIGNED, Base, changing
 from mfs.fuse.caller import CAP_FSETID, has_capability
 from mfs.tree.acl import mode_changed
@@ -25,6 +25,10 @@ class Inodes(Base):
     def getattr(self, request: wire.GetAttr) -> Reply:
         node = self._tree.nodes.get(request.nodeid) or self._views.node(request.nodeid)
         return attr_out(node, self._chunk)
+
+    def statx(self, request: wire.Statx) -> Reply:
+        node = self._tree.nodes.get(request.nodeid) or self._views.node(request.nodeid)
+        return statx_out(node, self._chunk)
 
     @changing
     def setattr(self, request: wire.SetAttr) -> Reply:

@@ -10,7 +10,7 @@ from mfs.fuse.attributes import ABSENT, brief_entry_out, entry_out
 from mfs.fuse.base import Base, changing
 from mfs.fuse.files import OPENED
 from mfs.tree.acl import default_acl, inherit
-from mfs.tree.node import Node, Symlink
+from mfs.tree.node import Directory, Node, Symlink
 from mfs.tree.numbers import CONTROL_INO, FIRST_VIEW
 from mfs.tree.record import ROOT_INO
 from mfs.tree.tree import NAME_MAX
@@ -20,6 +20,8 @@ from rawfuse.filesystem import Reply
 
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
+_RENAME_WHITEOUT = 4
+_DOTS = frozenset((b".", b".."))
 
 
 class Names(Base):
@@ -31,6 +33,8 @@ class Names(Base):
         if len(name) > NAME_MAX:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         nodeid = request.nodeid
+        if name in _DOTS:
+            return self._from_handle(nodeid, name)
         if is_view(nodeid):
             return self._entry_in_view(nodeid, name)
         entry = tree.entry(tree.directory(nodeid), name)
@@ -39,6 +43,20 @@ class Names(Base):
                 return self._entry(self._views.node(CONTROL_INO))
             return ABSENT
         return self._entry(tree.nodes.get(entry.ino) or tree.node(entry.ino))
+
+    def _from_handle(self, nodeid: int, name: bytes) -> Reply:
+        """A node by its number, or its directory: for who has a file handle (FUSE_EXPORT_SUPPORT).  ESTALE."""
+        node = self._views.node(nodeid)
+        if name == b"..":
+            if not isinstance(node, Directory):
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            node = self._views.node(node.references[0][0] if node.references else ROOT_INO)
+        if not node.nlink:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        if is_view(node.ino):
+            self._views.of(node.ino).add(node)
+            return entry_out(node, self._chunk)
+        return self._entry(node)
 
     def _entry_in_view(self, nodeid: int, name: bytes) -> Reply:
         view = self._views.of(nodeid)
@@ -55,13 +73,18 @@ class Names(Base):
         """A new node: with the default access control list of its directory, or without the umask's permissions."""
         tree = self._tree
         parent = tree.directory(request.nodeid)
-        default = default_acl(tree, parent) if self._acls else None
-        if default is None and self._masks:
-            mode &= ~(umask & 0o777)
+        mode, default = self._mode(parent, mode, umask)
         node = tree.create(parent, name, mode, request.uid, request.gid, rdev=rdev)
         if default is not None:
             inherit(tree, node, default)
         return node
+
+    def _mode(self, parent: Directory, mode: int, umask: int) -> tuple[int, bytes | None]:
+        """The mode to make a node with, and the default list that it is to inherit."""
+        default = default_acl(self._tree, parent) if self._acls else None
+        if default is None and self._masks:
+            mode &= ~(umask & 0o777)
+        return mode, default
 
     @changing
     def mknod(self, request: wire.MkNod) -> Reply:
@@ -83,6 +106,16 @@ class Names(Base):
     def create(self, request: wire.Create) -> Reply:
         arg = request.arg
         node = self._make(request, request.name, stat.S_IFREG | arg.mode & 0o7777, arg.umask)
+        return self._entry(node) + OPENED
+
+    @changing
+    def tmpfile(self, request: wire.TmpFile) -> Reply:
+        tree, arg = self._tree, request.arg
+        parent = tree.directory(request.nodeid)
+        mode, default = self._mode(parent, arg.mode, arg.umask)
+        node = tree.create_unnamed(parent, mode, request.uid, request.gid)
+        if default is not None:
+            inherit(tree, node, default)
         return self._entry(node) + OPENED
 
     @changing
@@ -114,10 +147,13 @@ class Names(Base):
         flags = request.arg.flags
         if flags == _RENAME_EXCHANGE:
             tree.exchange(parent, request.name, into, request.newname)
-        elif flags & ~_RENAME_NOREPLACE:
+            return None
+        if flags & ~(_RENAME_NOREPLACE | _RENAME_WHITEOUT):
             raise OSError(errno.EINVAL, f"rename flags {flags:#x}")
-        else:
-            tree.rename(parent, request.name, into, request.newname, replace=not flags)
+        tree.rename(parent, request.name, into, request.newname, replace=not flags & _RENAME_NOREPLACE)
+        if flags & _RENAME_WHITEOUT and tree.entry(parent, request.name) is None:
+            # In the same step: nobody sees the name missing, and no log record or commit comes between.
+            tree.create(parent, request.name, stat.S_IFCHR, request.uid, request.gid)
         return None
 
     def readlink(self, request: wire.ReadLink) -> Reply:

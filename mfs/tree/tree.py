@@ -89,6 +89,8 @@ class Tree:
         self.unlogged_xattrs: dict[tuple[int, bytes], None] = {}
         self.xattr_bytes = 0
         """Bytes of extended attributes that were set since the last commit; they are in memory."""
+        self.unnamed: set[int] = set()
+        """Files that never had a name and may still get one."""
         self.pinned = 0
         """Readers that hold pieces of segments while they wait."""
         self.grafted: dict[int, Graft] = {}
@@ -221,8 +223,7 @@ class Tree:
             if stat.S_ISDIR(mode):
                 mode |= stat.S_ISGID
         now = self.clock()
-        ino = self.next_ino
-        self.next_ino = ino + 1
+        ino = self._number()
         kind = mode & 0o170000
         node: Node
         if kind == stat.S_IFREG or not kind:
@@ -242,16 +243,38 @@ class Tree:
         self.touched(parent)
         return node
 
+    def create_unnamed(self, parent: Directory, mode: int, uid: int, gid: int) -> File:
+        """A new file that has no name yet (O_TMPFILE); :meth:`link` may give it one.  ENOENT where `parent` is gone.
+
+        Until then neither a commit nor the log has it.
+        """
+        if not parent.nlink:
+            raise OSError(errno.ENOENT, "the directory was removed")
+        if parent.mode & stat.S_ISGID:
+            gid = parent.gid
+        node = File(self._number(), stat.S_IFREG | mode & 0o7777, uid, gid, self.clock(), self.medium)
+        node.nlink = 0
+        self.nodes[node.ino] = node
+        self.unnamed.add(node.ino)
+        return node
+
+    def _number(self) -> int:
+        ino = self.next_ino
+        self.next_ino = ino + 1
+        return ino
+
     def link(self, node: Node, parent: Directory, name: bytes) -> None:
         """One more name for `node`.  EPERM for a directory, ENOENT where it was unlinked, EEXIST; errors of names."""
         if isinstance(node, Directory):
             raise OSError(errno.EPERM, "a directory has one name")
         _may_be_named(parent, name)
-        if not node.nlink or not parent.nlink:
+        if not (node.nlink or node.ino in self.unnamed) or not parent.nlink:
             raise OSError(errno.ENOENT, "it was removed")
         if self.entry(parent, name) is not None:
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
         now = self.clock()
+        if not node.nlink:
+            self._named_at_last(node)
         node.nlink += 1
         node.references = (*node.references, (parent.ino, name))
         node.ctime = now
@@ -409,8 +432,17 @@ class Tree:
         if not node.nlink and not self.lookups[node.ino]:
             self._gone(node)
 
+    def _named_at_last(self, node: Node) -> None:
+        """An fsync before it had a name left nothing in the log: all of it goes there with the name."""
+        self.unnamed.discard(node.ino)
+        if isinstance(node, File):
+            node.carried = True
+        for name in node.xattrs or ():
+            self.unlogged_xattrs[node.ino, name] = None
+
     def _gone(self, node: Node) -> None:
         """Nobody can reach `node` any more.  It stays among the dirty ones, so that its record goes too."""
+        self.unnamed.discard(node.ino)
         self.nodes.pop(node.ino, None)
         if isinstance(node, File):
             node.content.replace(None, 0, 0)
