@@ -23,6 +23,8 @@ from mfs.blocks.errors import BlockNotFound
 from mfs.blocks.store import EmbeddedStore
 from mfs.commit.committer import Committer
 from mfs.commit.record import Commit, DamagedCommit
+from mfs.file.content import Content
+from mfs.file.examine import examine
 from mfs.file.medium import StoreMedium
 from mfs.journal.items import DamagedLog
 from mfs.journal.journal import Journal, RecordTooLong
@@ -30,6 +32,7 @@ from mfs.journal.replay import replay
 from mfs.log import Log, Replay, drop_logs, log_numbers
 from mfs.meta.btree import BTree
 from mfs.meta.node import MalformedNode
+from mfs.pace import Pace
 from mfs.repo import Repo, RepoDamaged
 from mfs.tree.node import Directory, File, Node
 from mfs.tree.record import FIRST_INO, ROOT_INO, DamagedRecord
@@ -58,6 +61,7 @@ class Volume:
         self.journal = journal
         self.views = Views(tree, medium, (os.getuid(), os.getgid()))
         self._room = trio.Lock()
+        self._examining = trio.Lock()
         self._medium = medium
         self._committer = Committer(tree, medium, journal, head, lambda below: drop_logs(repo.log, below))
 
@@ -151,6 +155,15 @@ class Volume:
         async with self._room:
             if len(self.tree.dirty) >= CROWDED:
                 await self.commit()
+
+    async def examine(self, content: Content) -> None:
+        """Look a file over that somebody else laid out, so that it can be changed.
+
+        OSError: EIO where a block is missing or unsound, EFBIG where it is too large for that.
+        """
+        async with self._examining:
+            if content.foreign and not content.examined:
+                await Pace().run(examine(content, self._medium))
 
     async def sync(self, node: Node) -> None:
         """Return when everything done to `node` so far can no longer be lost.  OSError: the disk did not take it."""

@@ -130,6 +130,8 @@ class Builder:
                 return Link(content.base, size, content.base_tsize)
         if count == 1 and not (content.base_leaves and 0 not in leaves):
             return await self._leaf(leaves.get(0, _EMPTY), size)
+        if content.foreign and content.base_leaves:
+            return await self._cut_anew(content)
         base_leaves = -(-content.base_size // profile.chunk_size)
         hashed: dict[int, Link] = {}
         changed = sorted(leaves)
@@ -151,6 +153,35 @@ class Builder:
                 base_valid=content.base_leaves,
             )
         )
+
+    async def _cut_anew(self, content: Snapshot) -> Link:
+        """A changed file over a base of another layout: all leaves are made, of pieces of the blocks that it has."""
+        profile, size = self._profile, content.size
+        count = leaf_count(profile, size)
+        ahead: dict[int, Link] = {}
+        made = 0
+        get, put = self._store.get, self._store.put
+        steps = build_file(profile, size, range(count), ahead.pop, None, 0, get, put, self._zeros)
+        while True:
+            # As many as a node has: no more of them are asked for in one step.
+            while made < count and len(ahead) < profile.max_links:
+                leaf = content.leaves.get(made) or self._of_base(content, made)
+                ahead[made] = await self._leaf(leaf, leaf_length(profile, size, made))
+                made += 1
+                if self._pace.due:
+                    await self._breathe()
+            try:
+                next(steps)
+            except StopIteration as stop:
+                link: Link = stop.value
+                return link
+
+    def _of_base(self, content: Snapshot, index: int) -> Leaf:
+        if index >= content.base_leaves or content.base is None:
+            return _EMPTY
+        start = index * self._profile.chunk_size
+        stop = min(start + self._profile.chunk_size, content.base_size)
+        return Leaf(self._medium.placed_pieces(content.base, start, stop), stop - start)
 
     async def _leaf(self, leaf: Leaf, length: int) -> Link:
         if leaf.pieces is None and leaf.link is not None and leaf.link.size == length:
@@ -312,7 +343,10 @@ class Builder:
         link = self.built.links.get(ino)
         cid, tsize = (link.cid, link.tsize) if link is not None else (taken.cid, taken.tsize)
         stats = self.built.stats.get(ino, taken.stats)
-        content = pack_content(taken.size, tsize, taken.entries, stats, cid)
+        entries = taken.entries
+        if taken.content is not None and cid != taken.content.base:
+            entries = 0
+        content = pack_content(taken.size, tsize, entries, stats, cid)
         return taken.attributes + content + taken.tail
 
     def _carried(self, ino: int) -> bytes:

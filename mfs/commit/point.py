@@ -44,6 +44,7 @@ class Taken:
         self.content: Snapshot | None = None
         if isinstance(node, File):
             self.content = node.content.begin_commit()
+            self.entries = int(self.content.foreign)
         elif isinstance(node, Directory):
             self.entries, self.stats = node.entries, node.stats
 

@@ -17,6 +17,7 @@ Nothing here is proportional to the file but ``leaves``, and a commit empties th
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -33,6 +34,14 @@ _RECENT = 8
 
 class NotInPieces(Exception):
     """Bytes of a committed file lie in the index or amid a block: they can be read, but no piece has them."""
+
+
+class Unexamined(OSError):
+    """A foreign file has to be looked over before it is changed (:mod:`mfs.file.examine`); nothing was done to it."""
+
+    def __init__(self, content: Content) -> None:
+        super().__init__(errno.EIO, "a file of another layout was to be changed without being looked over")
+        self.content = content
 
 
 class Medium(Protocol):
@@ -99,6 +108,7 @@ class Content:
         "bound",
         "committing",
         "epoch",
+        "examined",
         "foreign",
         "leaves",
         "medium",
@@ -114,6 +124,8 @@ class Content:
         self.base = base
         self.foreign = foreign
         """The base may be of another layout than the profile's."""
+        self.examined = False
+        """Whether it was looked over since, as it has to be before it is changed (:mod:`mfs.file.examine`)."""
         self.base_size = size
         self.base_tsize = tsize
         self.base_leaves = -(-size // medium.chunk)
@@ -248,7 +260,9 @@ class Content:
     # -- changing -------------------------------------------------------------------------------------------------
 
     def write(self, offset: int, piece: Piece) -> None:
-        """The bytes of `piece` are now at `offset`."""
+        """The bytes of `piece` are now at `offset`.  :class:`Unexamined`, here and where the file is cut."""
+        if self.foreign and not self.examined:
+            raise Unexamined(self)
         segment, at, length = piece
         end = offset + length
         if end > self.size:
@@ -269,6 +283,8 @@ class Content:
 
     def put_leaf(self, index: int, leaf: Leaf) -> None:
         """Leaf `index`, which lies wholly inside the file, is now `leaf`."""
+        if self.foreign and not self.examined:
+            raise Unexamined(self)
         self.leaves[index] = leaf
         self.unlogged.leaves[index] = None
 
@@ -276,11 +292,13 @@ class Content:
         """The file is now `size` bytes long: cut there, or zeros up to there."""
         if size == self.size:
             return
-        if size > self.size:
-            self._grow(size)
-            return
         if size == 0:
             self.replace(None, 0, 0)
+            return
+        if self.foreign and not self.examined:
+            raise Unexamined(self)
+        if size > self.size:
+            self._grow(size)
             return
         chunk = self.medium.chunk
         index, keep = divmod(size, chunk)
@@ -303,6 +321,7 @@ class Content:
         """The file is now `base`, whole, or empty."""
         self.base, self.base_size, self.base_tsize = base, size, tsize
         self.foreign = foreign
+        self.examined = False
         self.base_leaves = -(-size // self.medium.chunk)
         self.size = size
         self.leaves = {}
@@ -314,6 +333,7 @@ class Content:
     def become(self, source: Content) -> None:
         """The file is now what `source` is, uncommitted bytes and all; no byte and no hash is touched."""
         self.replace(source.base, source.base_size, source.base_tsize, foreign=source.foreign)
+        self.examined = source.examined
         self.base_leaves = source.base_leaves
         self.size = source.size
         self.leaves = source.leaves.copy()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import TypeVar
 
+from mfs.file.content import Content, Unexamined
 from mfs.fuse.attributes import entry_out
 from mfs.tree.node import Node
 from mfs.tree.tree import Tree
@@ -57,23 +58,38 @@ class Base(Filesystem):
         """Wait until so little is to be committed that more may be changed.  OSError: the disk takes no commit."""
         await self._volume.room()
 
+    async def examine(self, content: Content) -> None:
+        """Look a file over that somebody else laid out.  OSError: EIO, EFBIG; it cannot be changed."""
+        await self._volume.examine(content)
+
 
 S = TypeVar("S", bound=Base)
 R = TypeVar("R", bound=wire.Request)
 
 
 def changing(handler: Callable[[S, R], Reply]) -> Callable[[S, R], Reply]:
-    """A handler that makes nodes dirty: it waits while too many of them are, so that memory stays bounded."""
+    """A handler that makes nodes dirty: it waits while too many of them are, so that memory stays bounded.
+
+    It is called again when a file of another layout was looked over, before which that cannot be changed.
+    """
 
     @wraps(handler)
     def bounded(self: S, request: R) -> Reply:
         if len(self._tree.dirty) < CROWDED:
-            return handler(self, request)
+            try:
+                return handler(self, request)
+            except Unexamined as found:
+                return examined(self, request, found.content)
         return later(self, request)
 
     async def later(self: S, request: R) -> Answer:
         await self.room()
-        reply = handler(self, request)
+        reply = bounded(self, request)
+        return reply if not isinstance(reply, Awaitable) else await reply
+
+    async def examined(self: S, request: R, content: Content) -> Answer:
+        await self.examine(content)
+        reply = bounded(self, request)
         return reply if not isinstance(reply, Awaitable) else await reply
 
     return bounded

@@ -36,6 +36,7 @@ _XATTR = struct.Struct("<cQBBI")
 _BYTES = struct.Struct("<cQQI")
 
 _RESET = 1
+_FOREIGN = 2
 
 
 class DamagedLog(Exception):
@@ -83,7 +84,7 @@ class ContentItem(NamedTuple):
 
     With `reset` the file is first made `base` (its first `base_leaves` leaves, of `base_size` bytes and `base_tsize`
     bytes of DAG); else it is first cut to `cut` bytes where it is longer.  Then `leaves` are put in by index, and the
-    file made `size` bytes long.
+    file made `size` bytes long.  `foreign`: the base may be laid out in another way than the profile's.
     """
 
     ino: int
@@ -95,6 +96,7 @@ class ContentItem(NamedTuple):
     base_tsize: int
     base_leaves: int
     leaves: list[tuple[int, Leaf]]
+    foreign: bool = False
 
 
 class BytesItem(NamedTuple):
@@ -134,7 +136,7 @@ def _pack_content(item: ContentItem) -> bytes:
         _CONTENT.pack(
             b"c",
             item.ino,
-            _RESET if item.reset else 0,
+            (_RESET if item.reset else 0) | (_FOREIGN if item.foreign else 0),
             item.size,
             item.cut,
             item.base_size,
@@ -215,7 +217,8 @@ def _content(reader: _Reader) -> ContentItem:
         if sum(piece[2] for piece in pieces) != held:
             raise DamagedLog(f"leaf {index} of inode {ino} says {held} bytes and has others")
         leaves.append((index, Leaf(pieces, held)))
-    return ContentItem(ino, bool(flags & _RESET), size, cut, base, base_size, base_tsize, base_leaves, leaves)
+    reset, foreign = bool(flags & _RESET), bool(flags & _FOREIGN)
+    return ContentItem(ino, reset, size, cut, base, base_size, base_tsize, base_leaves, leaves, foreign)
 
 
 def _piece(reader: _Reader) -> tuple[int, int, int]:

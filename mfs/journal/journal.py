@@ -228,6 +228,7 @@ class Journal:
             content.base_tsize if unlogged.reset else 0,
             content.base_leaves if unlogged.reset else 0,
             leaves,
+            content.foreign and unlogged.reset,
         )
 
     def _place(self, taken: _Taken, pieces: list[Piece], parts: list[bytes]) -> set[int]:

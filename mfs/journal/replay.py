@@ -128,9 +128,11 @@ def _content(tree: Tree, item: ContentItem) -> None:
     if item.size > _LARGEST or (item.reset and item.base_leaves > -(-item.base_size // chunk)):
         raise DamagedLog(f"inode {item.ino} has {item.size} bytes over {item.base_leaves} leaves of {item.base_size}")
     if item.reset:
-        content.replace(item.base, item.base_size, item.base_tsize)
+        content.replace(item.base, item.base_size, item.base_tsize, foreign=item.foreign)
         content.base_leaves = item.base_leaves
-    elif item.cut < content.size:
+    # Who changed it then had looked it over.
+    content.examined = True
+    if not item.reset and item.cut < content.size:
         content.truncate(item.cut)
     for index, leaf in item.leaves:
         end = index * chunk + leaf.length
@@ -140,6 +142,7 @@ def _content(tree: Tree, item: ContentItem) -> None:
             content.truncate(end)
         content.put_leaf(index, leaf)
     content.truncate(item.size)
+    content.examined = not content.clean
     tree.touched(node)
 
 

@@ -73,6 +73,7 @@ ITEMS: st.SearchStrategy[Item] = st.one_of(
         U64,
         U64,
         LEAVES,
+        st.booleans(),
     ),
 )
 
@@ -84,7 +85,8 @@ def packed(items: list[Item]) -> bytes:
 def plain(item: Item) -> object:
     """Something that compares, for leaves do not."""
     if isinstance(item, ContentItem):
-        return (*item[:-1], [(index, leaf.pieces, leaf.length) for index, leaf in item.leaves])
+        leaves = [(index, leaf.pieces, leaf.length) for index, leaf in item.leaves]
+        return (*item._replace(leaves=[]), leaves)
     return item
 
 
@@ -118,6 +120,14 @@ class Nothing:
 
     def base_pieces(self, base: CID, start: int, stop: int) -> Pieces:
         return zeros(stop - start)
+
+    placed_pieces = base_pieces
+
+    def base_bytes(self, base: CID, start: int, stop: int) -> bytes:
+        return bytes(stop - start)
+
+    def bytes_in(self, pieces: Pieces) -> bytes:
+        return bytes(sum(length for _, _, length in pieces))
 
     def base_data(self, base: CID, start: int, stop: int) -> Iterator[tuple[int, int]]:
         return iter(())

@@ -179,7 +179,7 @@ def from_inode(ino: int, kept: Inode, medium: Medium) -> Node:
     kind = stat.S_IFMT(kept.mode)
     if kind == stat.S_IFREG:
         node = file = File(ino, kept.mode, kept.uid, kept.gid, 0, medium)
-        file.content = Content(medium, kept.cid, kept.size, kept.tsize)
+        file.content = Content(medium, kept.cid, kept.size, kept.tsize, foreign=bool(kept.entries))
     elif kind == stat.S_IFDIR:
         node = directory = Directory(ino, kept.mode, kept.uid, kept.gid, 0)
         directory.entries = kept.entries

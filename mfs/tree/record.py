@@ -17,7 +17,8 @@ An inode is, little-endian:
    highest bit of the mode says that there are extended attributes;
 2. content, 41 bytes and a CID: size, cumulative DAG size ("Tsize"); for a directory the number of its entries, the
    number of those that UnixFS holds, and the bytes these count for in the choice of its form
-   (:class:`mfs.unixfs.directory.DirStats`), all u64; the length of the CID (u8); the binary CID;
+   (:class:`mfs.unixfs.directory.DirStats`), all u64; the length of the CID (u8); the binary CID.  For a file the
+   first of the three is 1 where it may be laid out in another way than the profile's;
 3. references: their number (u32), each the parent's ino (u64), the length of the name (u8), the name;
 4. the target of a symbolic link, to the end.
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Link",
     "build_file",
+    "encode_file_node",
     "leaf_count",
     "leaf_length",
     "leaf_link",
@@ -41,6 +42,13 @@ class Link(NamedTuple):
     cid: CID
     size: int
     tsize: int
+
+
+def encode_file_node(children: Sequence[Link]) -> bytes:
+    """The block of a file's inner node over these children."""
+    frames = [encode_frame(cid, b"", tsize) for cid, _size, tsize in children]
+    sizes = [child.size for child in children]
+    return join_node(frames, encode_data(UnixFSData(DataType.File, filesize=sum(sizes), blocksizes=sizes)))
 
 
 def leaf_count(profile: Profile, size: int) -> int:
@@ -270,10 +278,8 @@ class _Builder:
         return link
 
     def _encode(self, children: list[Link]) -> Generator[None, None, Link]:
-        frames = [encode_frame(cid, b"", tsize) for cid, _size, tsize in children]
-        sizes = [child.size for child in children]
-        size = sum(sizes)
-        block = join_node(frames, encode_data(UnixFSData(DataType.File, filesize=size, blocksizes=sizes)))
+        block = encode_file_node(children)
+        size = sum([child.size for child in children])
         cid = self._profile.node_cid(block)
         self._put(cid, block)
         yield
