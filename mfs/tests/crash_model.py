@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 NEVER = 1 << 62
+XATTR = "user.told"
+"""The extended attribute that is set and removed."""
 PAGE = 4096
 
 
@@ -29,6 +31,7 @@ class Node:
         self.mode = mode
         self.ino = ino
         self.target = target
+        self.xattr: bytes | None = None
         self.versions: list[tuple[int, bytes]] = [(step, b"")]
         self.durable = step
         self.carried = NEVER
@@ -51,6 +54,7 @@ class Named(NamedTuple):
     node: Node
     mode: int
     links: int
+    xattr: bytes | None
 
 
 class Found(NamedTuple):
@@ -62,6 +66,8 @@ class Found(NamedTuple):
     ino: int
     target: str
     data: bytes
+    xattr: bytes | None = None
+    """Of the extended attribute `XATTR`; None where it is not set."""
 
 
 Paths = dict[str, Node]
@@ -76,11 +82,12 @@ class Model:
         """The step as of which names are durable."""
         self.paths: Paths = {}
         inodes: dict[int, Node] = {}
-        for path, (kind, mode, _, ino, target, data) in found.items():
+        for path, (kind, mode, _, ino, target, data, xattr) in found.items():
             node = inodes.get(ino)
             if node is None:
                 node = inodes[ino] = Node(kind, mode, 0, ino, target)
                 node.versions = [(0, data)]
+                node.xattr = xattr
             self.paths[path] = node
         self.history: list[tuple[int, dict[str, Named]]] = []
         self._remember()
@@ -94,7 +101,7 @@ class Model:
                 if path:
                     parent = self.paths[os.path.dirname(path)]
                     links[parent] = links.get(parent, 0) + 1
-        named = {path: Named(node, node.mode, links[node]) for path, node in self.paths.items()}
+        named = {path: Named(node, node.mode, links[node], node.xattr) for path, node in self.paths.items()}
         self.history.append((self.step, named))
 
     def paths_of(self, *kinds: int) -> list[str]:
@@ -138,6 +145,12 @@ class Model:
         """Other permissions."""
         self.step += 1
         self.paths[path].mode = mode
+        self._remember()
+
+    def set_xattr(self, path: str, value: bytes | None) -> None:
+        """Another value of the extended attribute, or none."""
+        self.step += 1
+        self.paths[path].xattr = value
         self._remember()
 
     def remove(self, path: str) -> None:
@@ -206,16 +219,18 @@ def _names_differ(named: Mapping[str, Named], found: Mapping[str, Found]) -> str
     if named.keys() != found.keys():
         return f"missing {sorted(named.keys() - found.keys())}, too many {sorted(found.keys() - named.keys())}"
     inodes: dict[Node, int] = {}
-    for path, (node, mode, links) in named.items():
+    for path, (node, mode, links, xattr) in named.items():
         one = found[path]
         want = (node.kind, mode, links, inodes.setdefault(node, one.ino if node.ino is None else node.ino), node.target)
+        if xattr != one.xattr:
+            return f"{path!r} has {XATTR} {one.xattr!r}, expected {xattr!r}"
         if want != (one.kind, one.mode, one.links, one.ino, one.target):
             return f"{path!r} is {one[:5]}, expected {want}"
     return ""
 
 
 def _contents_differ(step: int, named: Mapping[str, Named], found: Mapping[str, Found]) -> Iterator[str]:
-    for path, (node, _, _) in named.items():
+    for path, (node, *_) in named.items():
         if node.kind != stat.S_IFREG:
             continue
         since = max(node.durable, node.carried) if node.carried <= step else node.durable
@@ -251,5 +266,8 @@ def look(top: Path) -> dict[str, Found]:
             target = os.readlink(place)
         else:
             waiting += [f"{path}/{name}" if path else name for name in os.listdir(place)]
-        found[path] = Found(kind, stat.S_IMODE(at.st_mode), at.st_nlink, at.st_ino, target, data)
+        xattr = None
+        if XATTR in os.listxattr(place, follow_symlinks=False):
+            xattr = os.getxattr(place, XATTR, follow_symlinks=False)
+        found[path] = Found(kind, stat.S_IMODE(at.st_mode), at.st_nlink, at.st_ino, target, data, xattr)
     return found

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from mfs.tests.allocating import FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE, fallocate
-from mfs.tests.crash_model import Model, Node, look
+from mfs.tests.crash_model import XATTR, Model, Node, look
 from mfs.tests.mounting import Mount
 from mfs.tests.unixfs_build import Blocks
 from mfs.unixfs.cid import cid_str
@@ -73,6 +73,7 @@ class Actor:
             (2, self.rmdir),
             (1, self.remove_tree),
             (2, self.chmod),
+            (4, self.set_xattr),
             (3, self.hold),
             (9, self.fsync),
             (2, self.fsync_directory),
@@ -333,6 +334,22 @@ class Actor:
                 self.model.remove(path)
                 with self._alive():
                     (os.rmdir if directory else os.unlink)(self._at(path))
+
+    def set_xattr(self) -> None:
+        """Set, replace or remove an extended attribute."""
+        path = self._some(stat.S_IFREG, stat.S_IFDIR)
+        if path is None:
+            return
+        value = self.random.choice([None, b"", self.random.randbytes(10), self.random.randbytes(5000)])
+        if value is None and self.model.paths[path].xattr is None:
+            return
+        self.tell(f"set the attribute of {path!r} to {value if value is None else len(value)}")
+        self.model.set_xattr(path, value)
+        with self._alive():
+            if value is None:
+                os.removexattr(self._at(path), XATTR)
+            else:
+                os.setxattr(self._at(path), XATTR, value)
 
     def hold(self) -> None:
         """Open a file and go on writing to that handle, whatever the file is called then; or close it."""

@@ -24,6 +24,7 @@ from mfs.journal.items import (
     Item,
     NameItem,
     NextItem,
+    XattrItem,
     pack_item,
     unpack_items,
 )
@@ -61,6 +62,7 @@ ITEMS: st.SearchStrategy[Item] = st.one_of(
     st.builds(InodeItem, U64, st.binary(max_size=200)),
     st.builds(GoneItem, U64),
     st.builds(NameItem, U64, U64, st.integers(0, 15), st.binary(min_size=1, max_size=255)),
+    st.builds(XattrItem, U64, st.binary(min_size=1, max_size=255), st.one_of(st.none(), st.binary(max_size=200))),
     st.builds(BytesItem, st.integers(0, 2**32 - 1), U64, st.binary(max_size=200)),
     st.builds(
         ContentItem,
