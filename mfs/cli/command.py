@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from mfs.cli.grammar import copying, files, mounting
+from mfs.cli.grammar import copying, exchange, files, history, mounting
 from mfs.cli.grammar.common import Commands
 from mfs.cli.problem import Problem
 
@@ -33,7 +33,13 @@ exit status: 0 when it was done, 1 when it was not (the reason is on standard er
 of `mfs run`, that of its command. `mfs COMMAND --help` says more.
 """
 
-SUBJECTS: tuple[Callable[[Commands], None], ...] = (mounting.declare, files.declare, copying.declare)
+SUBJECTS: tuple[Callable[[Commands], None], ...] = (
+    mounting.declare,
+    files.declare,
+    copying.declare,
+    exchange.declare,
+    history.declare,
+)
 """What declares the commands, in the order of `mfs --help`."""
 
 

@@ -1,0 +1,154 @@
+"""Commits and their names, and garbage: `snapshot`, `log`, `diff`, `restore`, `pin`, `gc`."""
+
+from __future__ import annotations
+
+from mfs.cli.grammar.common import Commands, tree_command
+
+__all__ = ["declare"]
+
+_COMMITS = """\
+A COMMIT is `head` (the newest), the name of a snapshot, the CID of a commit or the beginning of it, or one of these
+with ~N: N commits before it.
+"""
+
+_SNAPSHOT = f"""\
+Give a name to everything there is now (which is committed for it), or to an older COMMIT. Without NAME, list the
+snapshots: name, time, root CID, CID of the commit. What a snapshot names is not garbage; in a mount it is to be seen
+in .mfs/snapshots/NAME.
+
+{_COMMITS}"""
+
+_SNAPSHOT_EPILOG = """\
+examples:
+  mfs snapshot                              which there are
+  mfs snapshot before-upgrade               now
+  mfs snapshot --commit head~3 monday       as it was three commits ago
+  mfs snapshot --remove monday
+"""
+
+_LOG = f"""\
+List commits, newest first: time, root CID, CID of the commit, names. History ends where `mfs gc` forgot what was
+before.
+
+{_COMMITS}"""
+
+_LOG_EPILOG = """\
+examples:
+  mfs log -n 10
+  mfs log --json monday | jq .root          one JSON object a line
+"""
+
+_DIFF = f"""\
+Say what was added, removed, renamed or changed from OLD to NEW: a line for each, with tabs between
+
+  added|removed|renamed|changed   type   path   path before, or -   what of it changed, or -
+
+Commits are compared in full, with owners, modes and times; directories given by CID by what UnixFS has of them. Only
+what differs is read.
+
+{_COMMITS}"""
+
+_DIFF_EPILOG = """\
+examples:
+  mfs diff head~ head                       what the last commit brought
+  mfs diff monday head
+  mfs diff bafy...one bafy...other          two directories that are stored here, by CID
+"""
+
+_RESTORE = f"""\
+Make the whole tree, or each PATH, what it was in COMMIT. Nothing is stored again, and it is done in one step: after a
+crash it is done, or it is not. What there is now stays in history, as the commit before. In a mount, files that are
+there still get their bytes back in place.
+
+{_COMMITS}"""
+
+_RESTORE_EPILOG = """\
+examples:
+  mfs restore monday /photos /notes.txt     these two
+  mfs restore head~2                        everything
+"""
+
+_PIN = """\
+Give a name to a CID whose blocks are stored here, so that they are no garbage though nothing in the tree leads to them.
+Without arguments, list the pins: name, time, CID.
+"""
+
+_PIN_EPILOG = """\
+examples:
+  mfs pin                                   which there are
+  mfs pin site bafybei...                   keep these blocks
+  mfs pin --remove site
+"""
+
+_GC = """\
+Remove the blocks that nothing leads to, and give their space back to the disk. A mount can be used meanwhile. Commits
+that have no name are forgotten, but for those that are to be kept. Nothing is removed that the tree, a snapshot, a pin,
+a kept commit or an open file needs.
+"""
+
+_GC_EPILOG = """\
+keeping commits:
+  --keep N          the newest N (default: 1)
+  --keep DURATION   those of the last 90s, 30m, 12h, 7d, 4w or 1y
+  --keep all        all of them
+
+examples:
+  mfs gc --dry-run                          what it would remove
+  mfs gc --keep 30d
+"""
+
+
+def declare(commands: Commands) -> None:
+    """Add the commands to the parser."""
+    snapshot = tree_command(
+        commands,
+        "snapshot",
+        "mfs.cli.history:snapshot",
+        help="name what there is now, and keep it",
+        about=_SNAPSHOT,
+        more=_SNAPSHOT_EPILOG,
+    )
+    snapshot.add_argument("--commit", metavar="COMMIT", help="an older commit (default: everything there is now)")
+    snapshot.add_argument("--remove", action="store_true", help="take the name away")
+    snapshot.add_argument("--json", action="store_true", help="one JSON object a line")
+    snapshot.add_argument("name", metavar="NAME", nargs="?", help="the name (default: list them)")
+
+    log = tree_command(commands, "log", "mfs.cli.history:log", help="list commits", about=_LOG, more=_LOG_EPILOG)
+    log.add_argument("-n", "--count", metavar="N", type=int, help="so many at most")
+    log.add_argument("--json", action="store_true", help="one JSON object a line")
+    log.add_argument("start", metavar="COMMIT", nargs="?", default="head", help="where to begin (default: head)")
+
+    diff = tree_command(
+        commands,
+        "diff",
+        "mfs.cli.history:diff",
+        help="what changed between two commits",
+        about=_DIFF,
+        more=_DIFF_EPILOG,
+    )
+    diff.add_argument("--json", action="store_true", help="one JSON object a line")
+    diff.add_argument("old", metavar="OLD", help="a commit, or a directory's CID")
+    diff.add_argument("new", metavar="NEW", nargs="?", default="head", help="another (default: head)")
+
+    restore = tree_command(
+        commands,
+        "restore",
+        "mfs.cli.history:restore",
+        help="go back to what was",
+        about=_RESTORE,
+        more=_RESTORE_EPILOG,
+    )
+    restore.add_argument("--json", action="store_true", help="say what was done as a JSON object")
+    restore.add_argument("commit", metavar="COMMIT", help="the commit to go back to")
+    restore.add_argument("paths", metavar="PATH", nargs="*", help="what to restore (default: everything)")
+
+    pin = tree_command(commands, "pin", "mfs.cli.history:pin", help="keep blocks by CID", about=_PIN, more=_PIN_EPILOG)
+    pin.add_argument("--remove", action="store_true", help="take the name away")
+    pin.add_argument("--json", action="store_true", help="one JSON object a line")
+    pin.add_argument("name", metavar="NAME", nargs="?", help="the name (default: list them)")
+    pin.add_argument("cid", metavar="CID", nargs="?", help="what to keep")
+
+    gc = tree_command(commands, "gc", "mfs.cli.gc:gc", help="collect garbage", about=_GC, more=_GC_EPILOG)
+    gc.add_argument("--keep", metavar="WHAT", default="1", help="which commits to keep (default: 1, the newest)")
+    gc.add_argument("--dry-run", action="store_true", help="remove nothing, and say what would be removed")
+    gc.add_argument("--json", action="store_true", help="say what was done as a JSON object")
