@@ -8,7 +8,16 @@ from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-__all__ = ["Commands", "default_repo", "mount_options", "profiles", "repository_option", "subparser", "tree_command"]
+__all__ = [
+    "Commands",
+    "default_repo",
+    "mount_options",
+    "profile_option",
+    "profiles",
+    "repository_option",
+    "subparser",
+    "tree_command",
+]
 
 
 def default_repo() -> str:
@@ -46,13 +55,18 @@ def repository_option(which: argparse._ActionsContainer) -> None:
     )
 
 
-def mount_options(command: argparse.ArgumentParser, which: argparse._ActionsContainer) -> None:
-    """What mounting takes; `which` takes the option that names the repository."""
-    repository_option(which)
+def profile_option(command: argparse.ArgumentParser) -> None:
+    """The option that names a profile."""
     command.add_argument(
         "--profile",
         choices=profiles(),
         help="how a new repository cuts files into blocks, which decides their CIDs (default: unixfs-v1-2025)",
     )
+
+
+def mount_options(command: argparse.ArgumentParser, which: argparse._ActionsContainer) -> None:
+    """What mounting takes; `which` takes the option that names the repository."""
+    repository_option(which)
+    profile_option(command)
     command.add_argument("--read-only", action="store_true", help="nothing can be changed through the mount")
     command.add_argument("--device", metavar="FILE", help="the FUSE device (default: $RAWFUSE_DEVICE, else /dev/fuse)")

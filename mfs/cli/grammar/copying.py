@@ -1,21 +1,24 @@
-"""Copies between paths of this machine, in a mount or not: `cp --keep-shared`, `sync`."""
+"""Copies: `cp` within a repository, `cp --keep-shared` and `sync` between paths of this machine."""
 
 from __future__ import annotations
 
-from mfs.cli.grammar.common import Commands, subparser
+from mfs.cli.grammar.common import Commands, subparser, tree_command
 
 __all__ = ["declare"]
 
 _CP = """\
-Copy files of this machine onto others, in mounts or not, so that what shares its blocks goes on sharing them. The
-target is not emptied first. Where it has the source's size and shares blocks with something (a snapshot, a reflink),
-the kernel compares, and equal bytes are neither written nor unshared; everything else is cloned where the file system
-can (btrfs, xfs), copied as pointers inside a mount of mfs, and written elsewhere. Holes stay holes. A file copied onto
-itself stays as it is. Permissions become the source's.
+Copy within a repository, mounted or not: from one path of its tree, or from /ipfs/CID, to another. That is pointers,
+whatever the size, and the copy has the CID of the original. A file that is there already gets the new content.
+
+With --keep-shared, copy files of this machine onto others, in mounts or not, so that what shares its blocks goes on
+sharing them. The target is not emptied first. Where it has the source's size and shares blocks with something (a
+snapshot, a reflink), the kernel compares, and equal bytes are neither written nor unshared; everything else is cloned
+where the file system can (btrfs, xfs), copied as pointers inside a mount of mfs, and written elsewhere. Holes stay
+holes. A file copied onto itself stays as it is. Permissions become the source's.
 """
 
 _CP_EPILOG = """\
-fields:
+fields, with --keep-shared:
   shared    bytes that source and target keep in the same blocks now
   skipped   bytes that were the same already and stay where they are
   holes     bytes of holes that were made
@@ -23,6 +26,8 @@ fields:
   offered   what the kernel or the file system copied by itself (copy_file_range)
 
 examples:
+  mfs cp /disk.iso /again.iso
+  mfs cp -r /ipfs/bafy... /here                        a directory that is known by its CID
   mfs cp --keep-shared build/app /opt/app/app          as cp, but a backup of it with reflinks costs nothing more
   mfs cp --keep-shared --json a b | jq .shared
 """
@@ -61,13 +66,14 @@ exit status: 1 when an entry could not be synced; all others are.
 
 def declare(commands: Commands) -> None:
     """Add the commands to the parser."""
-    cp = subparser(commands, "cp", help="copy, and keep what is shared", about=_CP, more=_CP_EPILOG)
-    cp.set_defaults(handler="mfs.cli.keep_shared:cp")
-    cp.add_argument("--keep-shared", action="store_true", required=True, help="copy paths of this machine")
-    cp.add_argument("-v", "--verbose", action="store_true", help="a line of tab-separated fields for each file")
-    cp.add_argument("--json", action="store_true", help="one JSON object for each file, a line each")
-    cp.add_argument("paths", metavar="SRC", nargs="+", help="the file to copy")
-    cp.add_argument("target", metavar="DST", help="the file to copy it to, or a directory")
+    cp = tree_command(commands, "cp", "mfs.cli.cp:cp", help="copy, and keep what is shared", about=_CP, more=_CP_EPILOG)
+    cp.add_argument("-r", "--recursive", action="store_true", help="directories too, with everything in them")
+    cp.add_argument("-n", "--no-replace", action="store_true", help="fail where the target is there already")
+    cp.add_argument("--keep-shared", action="store_true", help="copy paths of this machine")
+    cp.add_argument("-v", "--verbose", action="store_true", help="with it: tab-separated fields for each file")
+    cp.add_argument("--json", action="store_true", help="with it: one JSON object for each file, a line each")
+    cp.add_argument("paths", metavar="SRC", nargs="+", help="what to copy; /ipfs/CID too, where it is in a repository")
+    cp.add_argument("target", metavar="DST", help="what to copy it to, or a directory")
 
     sync = subparser(commands, "sync", help="install a tree over another", about=_SYNC, more=_SYNC_EPILOG)
     sync.set_defaults(handler="mfs.cli.sync:sync")
