@@ -53,6 +53,7 @@ def as_json(results: Sequence[Result], settings: Settings) -> str:
         {
             "row": result.row.name,
             "measures": result.row.measures,
+            "server": _server(result, settings),
             "unit": result.row.unit,
             "ours": result.ours,
             "reference": result.reference,
@@ -69,13 +70,20 @@ def as_json(results: Sequence[Result], settings: Settings) -> str:
     return json.dumps({"machine": machine(settings), "scale": settings.scale, "rows": rows}, indent=2)
 
 
-def machine(settings: Settings) -> dict[str, str | int]:
+def _server(result: Result, settings: Settings) -> str | None:
+    """Which of our servers the figures are of; None for a row that needs none."""
+    if not result.row.mounts:
+        return None
+    return (result.row.server or settings.ours).name
+
+
+def machine(settings: Settings) -> dict[str, str | int | list[float]]:
     return {
         "kernel": platform.release(),
         "python": platform.python_version(),
         "cpus": len(os.sched_getaffinity(0)),
         "client": settings.caller.kind,
-        "server": settings.ours.name,
+        "load": [round(average, 2) for average in os.getloadavg()],
     }
 
 

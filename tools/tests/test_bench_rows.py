@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tools.bench.ground import Samples, Settings, in_turns
 from tools.bench.machine import GIB, MIB, Unavailable
 from tools.bench.report import as_json, figure, separated, table
 from tools.bench.rows import ROWS, Bar, Result, Row
-from tools.bench.servers import MFS
+from tools.bench.servers import MEMORY, MFS
 
 
 def row(bar: Bar | None) -> Row:
@@ -89,6 +90,15 @@ def test_separated_lines_have_one_cell_per_heading() -> None:
 def test_json_has_every_run(settings: Settings) -> None:
     (first,) = json.loads(as_json([Result(row(Bar(2)), Samples([3, 1], [2]))], settings))["rows"]
     assert (first["runs"], first["reference_runs"], first["ours"], first["bar"]) == ([3, 1], [2], 2, "<= 2 x")
+
+
+def test_json_says_whose_figures_a_row_has(settings: Settings) -> None:
+    rows = [
+        replace(row(None), server=server, mounts=mounts)
+        for server, mounts in ((MEMORY, True), (None, True), (None, False))
+    ]
+    found = json.loads(as_json([Result(one, Samples([1])) for one in rows], settings))["rows"]
+    assert [one["server"] for one in found] == ["memory", "mfs", None]
 
 
 def test_scaled_sizes_stay_whole_mebibytes(settings: Settings) -> None:
