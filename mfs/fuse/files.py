@@ -44,6 +44,8 @@ class Files(Base):
         self._buffer = memoryview(bytearray(MAX_READ))
 
     def open(self, request: wire.Open) -> Reply:
+        if request.arg.flags & os.O_ACCMODE and is_view(request.nodeid):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         return OPENED
 
     def flush(self, request: wire.Flush) -> Reply:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 
 from mfs.tests.unixfs_build import Blocks
-from mfs.unixfs.cid import CID, DAG_PB, RAW, cid_v0, cid_v1
+from mfs.unixfs.cid import DAG_PB, RAW, cid_v0, cid_v1
 from mfs.unixfs.dagpb import PBLink, encode_node
 from mfs.unixfs.data import DataType, Mtime, UnixFSData, encode_data
 from mfs.unixfs.layout import Link
@@ -89,7 +89,13 @@ class Foreign(Blocks):
         """A directory."""
         return self.folder(profile, {name.encode(): link for name, link in content.items()})
 
+    def named_oddly(self, content: Mapping[bytes, Link]) -> Link:
+        """A directory with names that no file system would let anybody make."""
+        links = [PBLink(link.cid, name, link.tsize) for name, link in sorted(content.items())]
+        return self.node(links, UnixFSData(DataType.Directory))
 
-def missing(blocks: Foreign, cid: CID) -> None:
-    """Take a block away."""
-    del blocks[cid]
+    def node_of_bytes(self, block: bytes) -> Link:
+        """What claims to be a dag-pb node."""
+        cid = cid_v1(DAG_PB, hashlib.sha256(block).digest())
+        self[cid] = block
+        return Link(cid, 0, len(block))
