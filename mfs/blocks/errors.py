@@ -39,7 +39,8 @@ class SegmentLost(OSError):
     """The kernel failed to write bytes of this segment to the disk, now or at an earlier sync.
 
     Linux reports such a failure once and then takes the pages for clean, so a second sync would succeed without the
-    bytes being there. Therefore every later sync of what was not durable before fails too, with the errno of the first.
+    bytes being there. Therefore a later sync writes them again, from the kernel's memory, and fails too, with the errno
+    of the first, where they are not there any more or the disk still does not take them.
     """
 
     def __init__(self, segment: int, path: str, code: int, start: int) -> None:

@@ -58,13 +58,21 @@ Changes: TypeAlias = "Mapping[bytes, bytes | None]"
 class Index:
     """The LMDB environment in one directory, which exists. The caller holds the repository's lock.
 
+    `broken`: a write failed in such a way that the index has to be opened again before the next one.
+
     Threads: `write` in any one thread at a time; everything else in one thread, which may be another.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path = os.fspath(directory)
+        self.broken = False
+        self._read_only = read_only
         if not read_only:
             _make(self.path)
+        self._open()
+
+    def _open(self) -> None:
+        read_only = self._read_only
         try:
             self._env = lmdb.Environment(
                 self.path,
@@ -92,6 +100,15 @@ class Index:
         """Close the environment. Nothing else may be called afterwards."""
         self._txn.abort()
         self._env.close()
+
+    def reopen(self) -> None:
+        """Open the environment again where it is `broken`; what was written is there, and snapshots are not.
+
+        While nothing is being written. Raises OSError; then nothing can be read until it is called again.
+        """
+        self.close()
+        self._open()
+        self.broken = False
 
     # Reading, all from one snapshot
 
@@ -195,8 +212,8 @@ class Index:
         being given back; after an error or a crash some of `blocks` may be there without `meta`.
 
         Raises:
-            OSError: ENOSPC, EIO, ... from the disk. Unless LMDB says that it needs to be opened again (EIO with its
-                text), the next write is as good as this one was.
+            OSError: ENOSPC, EIO, ... from the disk. The next write is as good as this one was; where this one left the
+                index `broken`, once it was opened again (`reopen`).
             IndexDamaged: an OSError; LMDB found its file corrupt.
         """
         # In key order neighbours share a page.
@@ -213,7 +230,18 @@ class Index:
                     if last:
                         self._write_meta(txn, meta)
         except lmdb.Error as error:
+            # The page that says which tree is the newest could not be written, and LMDB does no more from then on.
+            self.broken = self.broken or self._panics()
             raise self._translated(error) from error
+
+    def _panics(self) -> bool:
+        try:
+            self._env.begin(write=True).abort()
+        except lmdb.PanicError:
+            return True
+        except lmdb.Error:
+            return False
+        return False
 
     def _write_some(self, txn: lmdb.Transaction[bytes], blocks: Changes, keys: list[bytes], position: int) -> int:
         stop = min(len(keys), position + _CHANGES)

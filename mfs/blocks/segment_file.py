@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 
 from mfs.blocks.errors import SegmentLost
-from mfs.disk import fsync_directory
+from mfs.disk import fsync_directory, write_all
 
-__all__ = ["SegmentFile"]
+__all__ = ["NO_NOWAIT", "SegmentFile"]
+
+NO_NOWAIT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+"""What a file system says that does not know RWF_NOWAIT."""
+
+_STEP = 1 << 20
 
 
 class SegmentFile:
@@ -20,11 +26,24 @@ class SegmentFile:
         written: bytes appended so far; changed by the thread that appends.
         synced: bytes that are durable, directory entry included; changed under `lock`.
         sealed: nothing will be appended any more.
-        error: errno of the first failed sync, else 0; see `SegmentLost`.
+        error: errno of a failed sync, until what it lost was written again and is safe; else 0. See `SegmentLost`.
+        punched: ranges of what is not durable that were given back.
         used: looked at since the cache last made room.
     """
 
-    __slots__ = ("_entry_synced", "error", "fd", "lock", "number", "path", "sealed", "synced", "used", "written")
+    __slots__ = (
+        "_entry_synced",
+        "error",
+        "fd",
+        "lock",
+        "number",
+        "path",
+        "punched",
+        "sealed",
+        "synced",
+        "used",
+        "written",
+    )
 
     def __init__(self, number: int, path: str, fd: int, size: int, *, entry_synced: bool, sealed: bool) -> None:
         self.number = number
@@ -35,6 +54,7 @@ class SegmentFile:
         self.sealed = sealed
         self.error = 0
         self.used = True
+        self.punched: list[tuple[int, int]] = []
         self.lock = threading.Lock()
         self._entry_synced = entry_synced
 
@@ -52,18 +72,67 @@ class SegmentFile:
             if written <= self.synced:
                 return
             if self.error:
-                raise SegmentLost(self.number, self.path, self.error, self.synced)
+                self._try_again(written)
+                return
             try:
-                os.fdatasync(self.fd)
-                if not self._entry_synced:
-                    shard = os.path.dirname(self.path)
-                    fsync_directory(shard)
-                    fsync_directory(os.path.dirname(shard))
-                    self._entry_synced = True
+                self._sync()
             except OSError as error:
-                self.error = error.errno or 5
-                raise SegmentLost(self.number, self.path, self.error, self.synced) from error
-            self.synced = written
+                self.error = error.errno or errno.EIO
+                # At once, as the bytes are in memory now, and maybe not for long.
+                self._try_again(written)
+            else:
+                self._durable(written)
+
+    def _sync(self) -> None:
+        os.fdatasync(self.fd)
+        if not self._entry_synced:
+            shard = os.path.dirname(self.path)
+            fsync_directory(shard)
+            fsync_directory(os.path.dirname(shard))
+            self._entry_synced = True
+
+    def _durable(self, written: int) -> None:
+        self.synced = written
+        self.error = 0
+        self.punched.clear()
+
+    def _try_again(self, written: int) -> None:
+        """After a sync that failed. Only what is written again is safe with another one: see `SegmentLost`."""
+        try:
+            for first, last in self._kept(self.synced, written):
+                for start in range(first, last, _STEP):
+                    size = min(_STEP, last - start)
+                    write_all(self.fd, self._remembered(start, size), start)
+            self._sync()
+        except OSError as error:
+            raise SegmentLost(self.number, self.path, self.error, self.synced) from error
+        self._durable(written)
+
+    def _kept(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The parts of a range that were not given back."""
+        kept = []
+        for start, stop in sorted(self.punched):
+            if start > first:
+                kept.append((first, min(start, last)))
+            first = max(first, stop)
+            if first >= last:
+                return kept
+        kept.append((first, last))
+        return kept
+
+    def _remembered(self, start: int, size: int) -> bytes:
+        """Bytes that the kernel still has in memory; the disk has others. EIO where it has let go of them."""
+        buffer = bytearray(size)
+        try:
+            done = os.preadv(self.fd, [buffer], start, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno not in NO_NOWAIT:
+                raise
+            # This file system does not tell what is in memory. So soon after it was written, it is.
+            done = os.preadv(self.fd, [buffer], start)
+        if done != size:
+            raise OSError(errno.EIO, "what the disk did not take is not in memory any more", self.path)
+        return bytes(buffer)
 
     def cut(self, size: int) -> None:
         """Shorten a sealed segment to `size` bytes."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from mfs.blocks._syscalls import punch_hole, start_writeback
 from mfs.blocks.appender import Appender
 from mfs.blocks.errors import SegmentDamaged
-from mfs.blocks.segment_file import SegmentFile
+from mfs.blocks.segment_file import NO_NOWAIT, SegmentFile
 from mfs.blocks.shelf import Shelf
 from mfs.disk import write_all
 
@@ -46,8 +46,6 @@ PAGE = 4096
 _MAX_NUMBER = 0xFFFF_FFFF
 _EVERYTHING = 1 << 64
 _ZEROS = memoryview(bytes(1 << 16))
-# What a file system says that does not know RWF_NOWAIT.
-_NO_NOWAIT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class Segments:
@@ -257,7 +255,7 @@ class Segments:
             except BlockingIOError:
                 raise
             except OSError as error:
-                if not flags or error.errno not in _NO_NOWAIT:
+                if not flags or error.errno not in NO_NOWAIT:
                     raise
                 self._nowait = flags = 0
                 continue
@@ -326,7 +324,11 @@ class Segments:
             return stop - offset
         first = -(-offset // PAGE) * PAGE
         last = stop // PAGE * PAGE
-        if first >= last or not punch_hole(self._open(number).fd, first, last - first):
+        if first >= last:
+            return 0
+        if active is not None:
+            active.punched.append((first, last))
+        if not punch_hole(self._open(number).fd, first, last - first):
             return 0
         return last - first
 

@@ -285,6 +285,7 @@ class EmbeddedStore:
 
         Raises:
             RuntimeError: the batch taken before is neither written nor given back.
+            OSError: the index is broken by an earlier failure and cannot be opened again; to be tried again.
         """
         self._settle()
         before = self._writing
@@ -293,7 +294,9 @@ class EmbeddedStore:
                 raise RuntimeError("a batch is still being written; take the next one when that has returned")
             before.absorb(self._pending)
             before.failed = False
-            self._pending = before
+            self._pending, self._writing = before, None
+        if self._index.broken:
+            self._index.reopen()
         batch = self._writing = self._pending
         self._pending = Batch()
         shared = self.segments.shared.segment

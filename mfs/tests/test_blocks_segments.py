@@ -123,7 +123,7 @@ def test_a_new_segments_directories_are_synced_with_it(tmp_path: Path, monkeypat
     segments.close()
 
 
-def test_a_failed_sync_stays_failed_and_a_new_segment_is_begun(
+def test_what_a_failed_sync_lost_and_the_kernel_let_go_of_stays_lost_and_a_new_segment_is_begun(
     segments: Segments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = segments.shared.append(b"kept")
@@ -138,15 +138,39 @@ def test_a_failed_sync_stays_failed_and_a_new_segment_is_begun(
         with pytest.raises(SegmentLost) as caught:
             segments.sync()
     assert (caught.value.errno, caught.value.segment, caught.value.start) == (errno.EIO, 1, 4)
-    with pytest.raises(SegmentLost):
-        segments.sync([1])
+
+    def forgotten(fd: int, buffers: object, offset: int, flags: int = 0) -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "preadv", forgotten)
+        with pytest.raises(SegmentLost):
+            segments.sync([1])
     assert segments.unsynced(lost) and not segments.unsynced(kept)
     after = segments.shared.append(b"after")
     assert after[0] == 2
     segments.sync([2])
     assert not segments.unsynced(after)
-    segments.discard(1)
+    segments.sync([1])
+    assert not segments.unsynced(lost)
+
+
+def test_what_was_given_back_is_not_written_again(segments: Segments, monkeypatch: pytest.MonkeyPatch) -> None:
+    segments.shared.append(bytes(4096))
+    garbage = segments.shared.append(b"x" * 8192)
+    segments.shared.append(b"kept")
+    segments.punch(*garbage)
+    real, failures = os.fdatasync, iter([errno.EIO])
+
+    def fail_once(fd: int) -> None:
+        if code := next(failures, 0):
+            raise OSError(code, os.strerror(code))
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", fail_once)
     segments.sync()
+    assert segments.read(((1, 0, 4096 + 8192 + 4),)) == bytes(4096 + 8192) + b"kept"
+    assert segments.stored_bytes() <= 2 * 4096
 
 
 def test_one_failed_segment_does_not_keep_others_from_being_synced(

@@ -309,15 +309,59 @@ def test_lost_bytes_never_get_an_entry(tmp_path: Path, monkeypatch: pytest.Monke
     def fail(fd: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
+    def forgotten(fd: int, buffers: object, offset: int, flags: int = 0) -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
     with monkeypatch.context() as patched:
         patched.setattr(os, "fdatasync", fail)
         with pytest.raises(SegmentLost):
             store.write(store.take_pending(), b"commit")
-    with pytest.raises(SegmentLost):
-        store.write(store.take_pending(), b"commit")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "preadv", forgotten)
+        with pytest.raises(SegmentLost):
+            store.write(store.take_pending(), b"commit")
     store.close()
     store = opened(tmp_path)
     assert not store.has(raw(b"leaf")) and store.commit_record() is None
+    store.close()
+
+
+def test_bytes_that_a_sync_lost_are_written_again_before_they_get_an_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(tmp_path)
+    piece = store.segments.shared.append(b"leaf")
+    store.put_leaf(raw(b"leaf"), (piece,), wrapped=False)
+    done: list[str] = []
+    pwrite, fdatasync = os.pwrite, os.fdatasync
+
+    def sync(fd: int) -> None:
+        done.append("sync")
+        if len(done) == 1:
+            raise OSError(errno.EIO, "Input/output error")
+        fdatasync(fd)
+
+    def write(fd: int, data: bytes, offset: int) -> int:
+        done.append(f"write {bytes(data)!r} at {offset}")
+        return pwrite(fd, data, offset)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    monkeypatch.setattr(os, "pwrite", write)
+    store.write(store.take_pending(), b"commit")
+    assert done == ["sync", f"write b'leaf' at {piece[1]}", "sync"]
+    assert not store.segments.unsynced(piece)
+    store.close()
+
+
+def test_an_index_that_gave_up_is_opened_again(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.put(raw(b"a"), b"a")
+    store.write(store.take_pending(), b"commit 1")
+    store.put(raw(b"b"), b"b")
+    store._index.broken = True
+    store.write(store.take_pending(), b"commit 2")
+    assert store.get(raw(b"a")) == b"a"
+    assert store.commit_record() == b"commit 2"
     store.close()
 
 
