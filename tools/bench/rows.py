@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import codec, copies, examples, roundtrips, streams, syncs
+from . import codec, copies, examples, loads, roundtrips, sharing, streams, syncs, trees
 from .ground import Measure, Samples
 from .machine import GIB, MIB
 from .servers import MEMORY, PASSTHROUGH, Recipe
@@ -78,6 +78,44 @@ def examples_rows() -> Iterator[Row]:
         Bar(0.9, at_most=False),
         server=PASSTHROUGH,
     )
+
+
+LL = "passthrough_ll"
+
+
+def trees_rows() -> Iterator[Row]:
+    """Many files, each row twice: beside the disk itself and beside C that passes through to it."""
+    for name, measures, unit, measure, bar in (
+        ("create-100k", "100 000 files of 4 KiB created, and the sync, for each", "us", trees.create_files, None),
+        ("stat-100k", "100 000 names looked at after a new mount, for each", "us", trees.stat_files, None),
+        ("unlink-100k", "100 000 files of 4 KiB removed, and the sync, for each", "us", trees.unlink_files, None),
+        ("tar", "tar x of 10 000 files, and the sync", "s", trees.extract, Bar(3)),
+        ("clone", "git clone of 10 000 files, and the sync", "s", trees.clone, None),
+    ):
+        yield Row(name, "trees", measures, unit, "the disk itself", measure())
+        yield Row(f"{name}-ll", "trees", measures, unit, LL, measure(LL), bar)
+
+
+def loads_rows() -> Iterator[Row]:
+    """One fsync, each row twice: beside append + fdatasync on the disk and beside C that passes through to it."""
+    for name, what, size, sparse in loads.FILES:
+        measures = f"4 KiB and fsync in {what}"
+        yield _of_sync(f"sync-{name}", measures, loads.in_file(size, sparse=sparse))
+        yield _of_sync_ll(f"sync-{name}", measures, loads.in_file(size, LL, sparse=sparse))
+    crowded = "new file of 4 KiB and fsync in a directory of a million entries"
+    yield _of_sync("sync-1m-entries", crowded, loads.in_directory())
+    yield _of_sync_ll("sync-1m-entries", crowded, loads.in_directory(LL))
+    beside = "4 KiB and fsync while another program writes gigabytes to the same place"
+    yield _of_sync("sync-load", beside, loads.under_load())
+    yield _of_sync_ll("sync-load", beside, loads.under_load(LL))
+
+
+def _of_sync(name: str, measures: str, measure: Measure) -> Row:
+    return Row(name, "loads", measures, "us", "append+fdatasync", measure, Bar(4))
+
+
+def _of_sync_ll(name: str, measures: str, measure: Measure) -> Row:
+    return Row(f"{name}-ll", "loads", measures, "us", LL, measure)
 
 
 def _of_memory(name: str, measures: str, unit: str, beside: str, measure: Measure, bar: Bar | None) -> Row:
@@ -176,6 +214,32 @@ ROWS = (
         "struct by hand",
         codec.session,
         mounts=False,
+    ),
+    *trees_rows(),
+    *loads_rows(),
+    Row(
+        "sync-same",
+        "sharing",
+        "mfs sync of a tree of 10 000 files over its copy in the mount",
+        "s",
+        "rsync --checksum",
+        sharing.sync_of_the_same,
+    ),
+    Row(
+        "sync-elsewhere",
+        "sharing",
+        "the same, the source on the disk",
+        "s",
+        "rsync --checksum",
+        sharing.sync_from_elsewhere,
+    ),
+    Row(
+        "copy-same",
+        "sharing",
+        "mfs cp --keep-shared of 1 GiB over the same bytes on xfs, and the sync",
+        "s",
+        "cp that writes",
+        sharing.copy_of_the_same,
     ),
     *examples_rows(),
 )
