@@ -204,6 +204,12 @@ class Model:
 
     # -- after a crash --------------------------------------------------------------------------------------------
 
+    def now(self, found: Mapping[str, Found]) -> str:
+        """Why `found` is not what there is now, without any crash; empty when it is."""
+        _, named = self.history[-1]
+        differ = [path for path, one in named.items() if path in found and one.node.data != found[path].data]
+        return _names_differ(named, found) or (f"other bytes: {differ}" if differ else "")
+
     def judge(self, found: Mapping[str, Found]) -> str:
         """Why `found` cannot be what a crash now leaves behind; empty when it can."""
         complaints = []

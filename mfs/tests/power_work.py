@@ -18,12 +18,13 @@ from pathlib import Path
 
 import trio
 
-from mfs.tests.crash_model import Found, Model, Node, look
+from mfs.tests.crash_model import XATTR, Found, Model, Node, look
 from mfs.tests.crash_steps import PROFILE, Actor
 from mfs.tests.mounting import Mount, mounted
 from mfs.tests.volume_work import built, content, said
 from mfs.tree.node import Directory, File, Symlink
 from mfs.tree.record import ROOT_INO
+from mfs.tree.xattrs import get_xattr
 from mfs.volume import Volume
 from tools.powercut.disk import Model as Durability
 from tools.powercut.events import Event
@@ -75,6 +76,10 @@ class PromisingModel(Model):
         super().committed()
         self._told()
 
+    def taken_back(self) -> None:
+        """The last step never was."""
+        self._told()
+
     def _told(self) -> None:
         promise = vars(self).pop("_promise", None)
         if promise is not None:
@@ -87,7 +92,7 @@ class PowerActor(Actor):
 
     def __init__(self, mount: Mount, seed: int, promises: Promises) -> None:
         super().__init__(mount, seed)
-        self.model = PromisingModel(look(mount.path), promises)
+        self.model: PromisingModel = PromisingModel(look(mount.path), promises)
         self._steps = [(weight, step) for weight, step in self._steps if step not in (self.kill, self.kill_soon)]
 
     def kill(self) -> None:
@@ -218,5 +223,6 @@ def seen(volume: Volume) -> dict[str, Found]:
                 if child is None:
                     raise ValueError(f"{path!r} lists {name!r}, which is not there")
                 waiting.append((f"{path}/{os.fsdecode(name)}" if path else os.fsdecode(name), child))
-        found[path] = Found(stat.S_IFMT(node.mode), stat.S_IMODE(node.mode), node.nlink, node.ino, target, data)
+        xattr = get_xattr(tree, node, XATTR.encode())
+        found[path] = Found(stat.S_IFMT(node.mode), stat.S_IMODE(node.mode), node.nlink, node.ino, target, data, xattr)
     return found
