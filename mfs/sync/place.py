@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable
 
-__all__ = ["DIRECTORY", "OPENED", "Unnamed", "installed", "lstat", "open_beneath", "path_of", "remove"]
+__all__ = ["DIRECTORY", "OPENED", "Unnamed", "installed", "is_left_over", "lstat", "open_beneath", "path_of", "remove"]
 
 OPENED = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -50,6 +50,11 @@ def open_beneath(top: int, path: str) -> int:
 
 def _fresh() -> str:
     return f"{_PREFIX}{os.urandom(8).hex()}"
+
+
+def is_left_over(name: str) -> bool:
+    """Whether a name is one that only lasts while something is made."""
+    return name.startswith(_PREFIX) and len(name) == len(_PREFIX) + 16
 
 
 def installed(directory: int, name: str, make: Callable[[str], None], *, replace: bool) -> None:

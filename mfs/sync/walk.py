@@ -11,12 +11,14 @@ For every entry of the source, in the order in which its directory lists them:
   unless deleting was asked for.
 
 A directory's mtime becomes the source's where something in it was changed. What fails is counted and told, and the rest
-goes on. When all is done the target's file system is synced.
+goes on. Files that a killed sync left half made (.mfs-sync-...) are taken away. When all is done the target's file
+system is synced.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -26,7 +28,7 @@ from mfs.sync.attributes import differ, give, give_by_name
 from mfs.sync.content import Contents
 from mfs.sync.durable import sync_file_system
 from mfs.sync.level import Level
-from mfs.sync.place import DIRECTORY, installed, lstat, open_beneath, path_of, remove
+from mfs.sync.place import DIRECTORY, installed, is_left_over, lstat, open_beneath, path_of, remove
 from mfs.sync.report import Action, Change, Options, Report
 
 __all__ = ["Refused", "sync"]
@@ -60,7 +62,7 @@ def sync(
     of the tree, and to the files in it that have several names.
 
     Raises:
-        Refused: one lies in the other.
+        Refused: one lies in the other, or another sync is at work in the target.
         OSError: `source` or `target` itself cannot be opened, or the target's disk does not take what was written.
     """
     options = options or Options()
@@ -74,6 +76,8 @@ def sync(
         if not fresh or not options.dry_run:
             inner = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            if inner is not None and not options.dry_run:
+                _lock(inner, os.fspath(target))
             walk = _Walk(options, inner, told, seen)
             walk.all_of(outer, inner, fresh=fresh)
             if inner is not None and walk.wrote and not options.dry_run:
@@ -94,6 +98,17 @@ def _check_places(source: str, target: str, options: Options) -> None:
         raise Refused(f"{target} lies in {source}: it would be copied into itself")
     if options.delete and ours.startswith(theirs.rstrip("/") + "/"):
         raise Refused(f"{source} lies in {target}, where everything else is to be removed")
+
+
+def _lock(directory: int, name: str) -> None:
+    """Two at a time would take each other's unfinished files for left over ones."""
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Refused(f"{name}: another sync is at work there") from error
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL):
+            raise
 
 
 class _Walk:
@@ -333,8 +348,8 @@ class _Walk:
     def _leave(self, level: Level) -> None:
         """What is left to do when all entries are done."""
         try:
-            if self.options.delete and level.target is not None and not level.fresh:
-                self._remove_others(level)
+            if level.target is not None and not level.fresh:
+                self._clear(level, level.target)
             if level.target is None or self.options.dry_run:
                 return
             there = os.fstat(level.target)
@@ -348,10 +363,15 @@ class _Walk:
         except OSError as error:
             self._failed(level.path or ".", level.status, error)
 
-    def _remove_others(self, level: Level) -> None:
-        assert level.target is not None
-        with os.scandir(level.target) as entries:
-            others = [entry.name for entry in entries if lstat(level.source, entry.name) is None]
+    def _clear(self, level: Level, target: int) -> None:
+        """Take away what a sync that was killed left behind, and with `delete` what the source does not have."""
+        others = []
+        with os.scandir(target) as entries:
+            for entry in entries:
+                if is_left_over(entry.name) and not self.options.dry_run:
+                    os.unlink(entry.name, dir_fd=target)
+                elif self.options.delete and lstat(level.source, entry.name) is None:
+                    others.append(entry.name)
         for name in others:
             try:
                 self._removed(level, name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -321,3 +323,39 @@ def test_the_directory_s_mtime_is_the_source_s_where_something_changed_in_it(tmp
     os.utime(target, ns=(1, 2))
     sync(source, target)
     assert target.stat().st_mtime_ns == 2
+
+
+def test_a_sync_that_is_killed_leaves_every_file_old_or_new_and_the_next_one_ends_it(
+    tmp_path: Path, target: Path
+) -> None:
+    source = tree(tmp_path / "source", **{f"file-{number}": "new" * 20_000 for number in range(200)})
+    tree(target, **{f"file-{number}": "old" * number for number in range(0, 200, 2)})
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        "import sys; from mfs.sync import sync; sync(*sys.argv[1:])",
+        source,
+        target,
+    ]
+    for delay in (0.0, 0.01, 0.03, 0.1):
+        with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as running:
+            while running.poll() is None and (target / "file-0").stat().st_size == 0:
+                time.sleep(0.001)
+            time.sleep(delay)
+            running.kill()
+        for path in target.glob("file-*"):
+            text = path.read_text()
+            assert text in ("new" * 20_000, "old" * int(path.name.split("-")[1]))
+    (target / ".mfs-sync-0123456789abcdef").write_text("half")
+    assert sync(source, target).failed == 0
+    assert sorted(os.listdir(target)) == sorted(os.listdir(source))
+    assert all(same_bytes(path, target / path.name) for path in source.iterdir())
+
+
+def test_two_at_a_time_are_refused(source: Path, target: Path) -> None:
+    def seen(report: Report) -> None:
+        if report.seen == 1:
+            with pytest.raises(Refused, match="another sync is at work there"):
+                sync(source, target)
+
+    assert sync(source, target, seen=seen).failed == 0
