@@ -139,7 +139,8 @@ class _Work:
             store.collector = marker
             seen = kept[0].cid if kept else None
             kept += takewhile(lambda one: one.cid != seen, log(store, Reference(volume.head.cid, volume.head)))
-            named = [Reference(one.commit, load_commit(store, one.commit)) for one in snapshots(store)]
+            wanted = {*(one.commit for one in snapshots(store)), *volume.views.commits()}
+            named = [Reference(cid, load_commit(store, cid)) for cid in wanted]
             for cid in uncommitted(volume.tree, volume.journal):
                 marker.unixfs(cid)
             for holder in store.holders:

@@ -70,7 +70,7 @@ class Past:
             yield from unpack_entries(value, int.from_bytes(key[9:], "big")).items()
 
     def extras(self, ino: int) -> dict[bytes, bytes]:
-        """What else is kept of an inode, by the end of its key: extended attributes."""
+        """The extended attributes of an inode, as they are kept, by the end of their keys: 02 and the name."""
         start = ino.to_bytes(8, "big") + b"\x02"
         return {key[8:]: value for key, value in self.meta.items(start, inode_key(ino + 1))}
 

@@ -17,7 +17,8 @@ from mfs.history.past import Past, reader
 from mfs.meta.difference import difference
 from mfs.pace import Pace
 from mfs.tree.node import Directory, File, Node
-from mfs.tree.record import ROOT_INO, DamagedRecord, Inode
+from mfs.tree.record import ROOT_INO, DamagedRecord, Inode, unpack_xattr
+from mfs.tree.xattrs import get_xattr, remove_xattr, set_xattr, xattr_names
 
 if TYPE_CHECKING:
     from mfs.commit.record import Commit
@@ -126,7 +127,7 @@ class _Work:
         """Bring one path back."""
         ino, parent = ROOT_INO, self._tree.directory(ROOT_INO)
         if not names:
-            self._attributes(parent, self._inode(ROOT_INO))
+            self._attributes(parent, ROOT_INO, self._inode(ROOT_INO))
             yield self._names(ROOT_INO, parent)
             return
         for name in names[:-1]:
@@ -136,7 +137,7 @@ class _Work:
             ino = entry.ino
             below = self._tree.child(parent, name)
             if below is None:
-                below = self._made(parent, name, self._inode(ino))
+                below = self._made(parent, name, ino, self._inode(ino))
             if not isinstance(below, Directory):
                 path = os.fsdecode(b"/".join(names))
                 raise OSError(errno.ENOTDIR, f"{os.fsdecode(name)} is not a directory now", path)
@@ -183,9 +184,9 @@ class _Work:
             yield self._removed(parent, name)
             present = None
         if present is None:
-            present = self._made(parent, name, inode)
+            present = self._made(parent, name, ino, inode)
         else:
-            self._attributes(present, inode)
+            self._attributes(present, ino, inode)
         if not stat.S_ISDIR(inode.mode):
             self._linked[ino] = present
         if isinstance(present, File):
@@ -207,18 +208,29 @@ class _Work:
             return False
         return present.target == inode.target and present.rdev == inode.rdev
 
-    def _made(self, parent: Directory, name: bytes, inode: Inode) -> Node:
+    def _made(self, parent: Directory, name: bytes, ino: int, inode: Inode) -> Node:
         node = self._tree.create(parent, name, inode.mode, inode.uid, inode.gid, rdev=inode.rdev, target=inode.target)
-        self._attributes(node, inode)
+        self._attributes(node, ino, inode)
         self._told(parent, name)
         return node
 
-    def _attributes(self, node: Node, inode: Inode) -> None:
+    def _attributes(self, node: Node, ino: int, inode: Inode) -> None:
         had = (node.mode, node.uid, node.gid, node.mtime)
         node.mode, node.uid, node.gid = inode.mode, inode.uid, inode.gid
         node.atime, node.mtime, node.btime = inode.atime, inode.mtime, inode.btime
-        if had != (node.mode, node.uid, node.gid, node.mtime):
+        if self._xattrs(node, ino) or had != (node.mode, node.uid, node.gid, node.mtime):
             self._changed(node)
+
+    def _xattrs(self, node: Node, ino: int) -> bool:
+        """Extended attributes; says whether any was another."""
+        wanted = {name[1:]: unpack_xattr(kept) for name, kept in self._past.extras(ino).items()}
+        held = {name: get_xattr(self._tree, node, name) for name in xattr_names(self._tree, node)}
+        for name in held.keys() - wanted.keys():
+            remove_xattr(self._tree, node, name)
+        for name, value in wanted.items():
+            if held.get(name) != value:
+                set_xattr(self._tree, node, name, value)
+        return held != wanted
 
     def _bytes(self, file: File, inode: Inode) -> None:
         content = file.content

@@ -16,6 +16,7 @@ from mfs.history.restore import restore
 from mfs.history.trees import tree_changes
 from mfs.tests.volume_work import CHUNK, Worker, built, crashed, make, make_directory, opened, read, root, write
 from mfs.tree.node import Directory
+from mfs.tree.xattrs import get_xattr, remove_xattr, set_xattr, xattr_names
 from mfs.unixfs.cid import CID, cid_str
 from mfs.unixfs.nodes import NodeCache
 from mfs.volume import Volume
@@ -296,3 +297,22 @@ async def test_an_unlinked_open_file_stays_apart_from_what_comes_back(tmp_path: 
         back = volume.tree.resolve(b"a")
         assert back is not file
         assert read(volume, "a") == b"then"
+
+
+async def test_extended_attributes_come_back(tmp_path: Path) -> None:
+    with opened(tmp_path / "repo") as volume:
+        one, other = make(volume, "one", b"1"), make(volume, "other", b"2")
+        set_xattr(volume.tree, one, b"user.kept", b"then")
+        set_xattr(volume.tree, one, b"user.lost", b"x" * 5000)
+        commit = await volume.commit()
+        set_xattr(volume.tree, one, b"user.kept", b"now")
+        set_xattr(volume.tree, other, b"user.new", b"now")
+        remove_xattr(volume.tree, one, b"user.lost")
+        after = await volume.commit()
+        assert [change.what for change in between(volume, commit, after)] == [("attributes",), ("attributes",)]
+        await restore(volume, commit)
+        assert {name: get_xattr(volume.tree, one, name) for name in xattr_names(volume.tree, one)} == {
+            b"user.kept": b"then",
+            b"user.lost": b"x" * 5000,
+        }
+        assert xattr_names(volume.tree, other) == []

@@ -96,6 +96,11 @@ class ContentView(View):
             raise OSError(errno.EPERM, "what is stored cannot be listed: name a CID")
         return ContentListing(directory, self._medium, _hashed, _reading)
 
+    def held(self) -> Iterator[CID]:
+        """The CIDs that the kernel refers to."""
+        for known in self._known.values():
+            yield CID(known[_KNOWN.size :])
+
     def add(self, node: Node) -> None:
         if node.ino == IPFS_INO:
             return
@@ -103,6 +108,7 @@ class ContentView(View):
         if known is None:
             parent = node.references[0][0] if isinstance(node, Directory) else 0
             assert node.cid is not None
+            self._medium.store.hold(node.cid)
             self._known[node.ino] = _KNOWN.pack(1, parent) + node.cid
             return
         count, parent = _KNOWN.unpack_from(known)

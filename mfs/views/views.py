@@ -34,14 +34,21 @@ class Views:
     """The views beside `tree`; files lie where `medium` says, what has no owner belongs to `owner` (uid, gid)."""
 
     def __init__(self, tree: Tree, medium: StoreMedium, owner: tuple[int, int]) -> None:
+        self.ipfs_directory: str | None = None
+        """Where the view of CIDs is mounted by itself, for symbolic links that lead there."""
         self._tree = tree
         self._medium = medium
         self._content = ContentView(medium, owner)
+        medium.store.holders.append(self._content.held)
         self._control = ControlView(owner, self.node, self._snapshot_roots)
         self._numbers: dict[tuple[str, CID], int] = {}
         self._commits: list[CID] = []
         self._opened: dict[int, SnapshotView] = {}
         self._cache = NodeCache(_CACHE)
+
+    def commits(self) -> list[CID]:
+        """The commits of the snapshots that were looked at lately; their names may be gone since."""
+        return [self._commits[number - _FIRST_SNAPSHOT] for number in self._opened]
 
     def of(self, ino: int) -> View:
         """The view that knows `ino` (:func:`mfs.tree.numbers.is_view`).  ESTALE: there is none."""
