@@ -52,7 +52,7 @@ def stat(arguments: argparse.Namespace) -> int:
     table = mount_entries()
     for path in arguments.paths:
         try:
-            subjects.append(_subject(path, table))
+            subjects.append(_in_repository(arguments, path) or _subject(path, table))
         except (Problem, OSError) as error:
             failures += 1
             _complain(f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error))
@@ -99,6 +99,22 @@ def _subject(path: str, table: Sequence[MountEntry]) -> _Subject:
     inside = os.path.join(entry.root, os.path.relpath(real, entry.mountpoint))
     names = tuple(os.fsencode(name) for name in os.path.normpath(inside).split("/") if name)
     return _Subject(path, _cid(real), kind, status.st_size, entry.source, names)
+
+
+def _in_repository(arguments: argparse.Namespace, path: str) -> _Subject | None:
+    """A path in the tree of the repository that was named, or /ipfs/CID; None for one of this machine."""
+    if arguments.repo is None and (not path.startswith("/ipfs/") or os.path.lexists(path)):
+        return None
+    from mfs.cli.du import in_tree
+    from mfs.cli.grammar.common import default_repo
+    from mfs.control.frames import to_bytes
+    from mfs.operations.paths import parts
+
+    repo = os.path.realpath(arguments.repo or default_repo())
+    (found,) = in_tree(repo, [path])
+    if "error" in found:
+        raise OSError(found["errno"], found["error"])
+    return _Subject(path, found["cid"], found["type"], found["size"], repo, tuple(parts(to_bytes(path))))
 
 
 def _without_links(path: str) -> str:

@@ -44,8 +44,9 @@ exit status: that of COMMAND; 128 + N when signal N ended it; 126 when it cannot
 """
 
 _STAT = """\
-Say what files in a mount are made of. Asking for a CID commits what was written. For a terminal a paragraph for each
-PATH; in a pipe a line of tab-separated fields under a heading, where - stands for what is not known.
+Say what files in a mount are made of, or with --repo those in the tree of a repository, mounted or not. Asking for a
+CID commits what was written. For a terminal a paragraph for each PATH; in a pipe a line of tab-separated fields under a
+heading, where - stands for what is not known.
 """
 
 _STAT_EPILOG = """\
@@ -60,6 +61,7 @@ fields:
 
 examples:
   mfs stat /mnt/mfs                           the CID of everything, and what it takes
+  mfs stat --repo ~/.mfs /photos              a path in the repository's tree
   mfs stat --json /mnt/mfs/* | jq .cid        one JSON object a line
 """
 
@@ -91,4 +93,5 @@ def declare(commands: Commands) -> None:
     stat = subparser(commands, "stat", help="CIDs, sizes, and what is shared", about=_STAT, more=_STAT_EPILOG)
     stat.set_defaults(handler="mfs.cli.stat:stat")
     stat.add_argument("--json", action="store_true", help="one JSON object for each path, a line each")
+    stat.add_argument("--repo", metavar="DIR", help="PATH is one in the tree of this repository")
     stat.add_argument("paths", metavar="PATH", nargs="+", help="a file, directory or symbolic link in a mount of mfs")
