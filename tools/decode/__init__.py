@@ -1,0 +1,1 @@
+"""Reading traces: one line a message, fields over their bytes, statistics, JSON."""

@@ -1,0 +1,7 @@
+"""`python -m tools.decode`."""
+
+import sys
+
+from .command import main
+
+sys.exit(main())

@@ -1,0 +1,183 @@
+"""A message field by field, each over its bytes.
+
+The layouts are those of the schemas, so what `rawfuse explain` says of a field and what is shown here are one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any, Final, Literal, NamedTuple
+
+from rawfuse.explain.structs import layouts
+from rawfuse.trace.exchanges import Exchange
+from rawfuse.trace.record import Direction, Traced
+from rawfuse.wire import fuse_in_header, fuse_out_header
+from rawfuse.wire.opcodes import BY_OPCODE, NOTIFICATIONS, Array, Body, Fixed, Name, Reply
+from rawfuse.wire.versions import SETXATTR_COMPAT_SIZE, size_at
+
+from .values import field_text, name_text
+
+__all__ = ["Field", "dump", "fields"]
+
+_NEWEST: Final = 45
+_LINE: Final = 16
+_ALIGNED: Final = 8
+_NOTICES: Final = {notice.code: notice for notice in NOTIFICATIONS}
+_LONGEST: Final = 256
+"""Bytes of a payload that are shown."""
+
+
+class Field(NamedTuple):
+    """A part of a message: where it lies, what it is called (`struct.member`), what it says."""
+
+    offset: int
+    length: int
+    name: str
+    text: str
+
+
+class _Walk:
+    """Goes through one message, part by part."""
+
+    def __init__(self, message: Traced) -> None:
+        self.data = message.data
+        self.order: Literal["little", "big"] = "little" if message.byteorder == "little" else "big"
+        self.minor = message.minor or _NEWEST
+        self.at = 0
+
+    def struct(self, name: str, size: int | None = None) -> Iterator[Field]:
+        """The members of a struct, as far as there are bytes of it; `size` where it is a shorter one."""
+        layout = layouts()[name]
+        end = self.at + (size_at(name, layout.size, self.minor) if size is None else size)
+        yield from self._members(name, self.at, end)
+        self.at = min(end, len(self.data))
+
+    def _members(self, struct: str, start: int, end: int) -> Iterator[Field]:
+        for member in layouts()[struct].members:
+            at = start + member.offset
+            if member.flexible or at + member.size > min(end, len(self.data)):
+                continue
+            if member.struct is not None:
+                for inner in self._members(member.struct, at, end):
+                    yield inner._replace(name=f"{struct}.{member.name}.{inner.name.partition('.')[2]}")
+                continue
+            signed = not member.reserved and member.code.islower()
+            number = int.from_bytes(self.data[at : at + member.size], self.order, signed=signed)
+            text = f"{number}" if member.reserved else field_text(struct, member.name, number)
+            yield Field(at, member.size, f"{struct}.{member.name}", text)
+
+    def name(self, attribute: str) -> Iterator[Field]:
+        end = self.data.find(b"\0", self.at)
+        end = len(self.data) if end < 0 else end + 1
+        yield Field(self.at, end - self.at, attribute, name_text(self.data[self.at : end].rstrip(b"\0")))
+        self.at = end
+
+    def rest(self, attribute: str) -> Iterator[Field]:
+        length = len(self.data) - self.at
+        if length > 0:
+            yield Field(self.at, length, attribute, f"{length} bytes")
+            self.at += length
+
+    def aligned(self) -> Iterator[Field]:
+        padding = min(-self.at % _ALIGNED, len(self.data) - self.at)
+        if padding > 0:
+            yield Field(self.at, padding, "padding", "")
+            self.at += padding
+
+
+def fields(message: Traced, exchange: Exchange) -> Iterator[Field]:
+    """The fields of one of the messages of `exchange`, in order, without gaps as far as the message is understood."""
+    walk = _Walk(message)
+    if message.direction is Direction.TO_SERVER:
+        yield from walk.struct("fuse_in_header")
+        operation = BY_OPCODE.get(_opcode(message)) if message.byteorder == sys.byteorder else None
+        if operation is not None:
+            yield from _body(walk, operation.body, _short_setxattr(message))
+    else:
+        yield from walk.struct("fuse_out_header")
+        yield from _answer(walk, message, exchange)
+    yield from walk.rest("rest")
+
+
+def _opcode(message: Traced) -> int:
+    if len(message.data) < fuse_in_header.SIZE:
+        return -1
+    return int(fuse_in_header.unpack_from(message.data).opcode)
+
+
+def _short_setxattr(message: Traced) -> dict[str, int]:
+    return {} if message.setxattr_ext else {"fuse_setxattr_in": SETXATTR_COMPAT_SIZE}
+
+
+def _body(walk: _Walk, body: Body, short: dict[str, int]) -> Iterator[Field]:
+    for part in body:
+        if isinstance(part, Fixed):
+            yield from walk.struct(part.struct, short.get(part.struct))
+        elif isinstance(part, Name):
+            yield from walk.name(part.attribute)
+        elif isinstance(part, Array):
+            while part.struct and len(walk.data) - walk.at >= layouts()[part.struct].size:
+                yield from walk.struct(part.struct)
+        else:
+            yield from walk.rest(part.attribute)
+
+
+def _answer(walk: _Walk, message: Traced, exchange: Exchange) -> Iterator[Field]:
+    if len(message.data) < fuse_out_header.SIZE or message.byteorder != sys.byteorder:
+        return
+    header = fuse_out_header.unpack_from(message.data)
+    if not header.unique:
+        notice = _NOTICES.get(header.error)
+        if notice is not None:
+            yield from _body(walk, notice.body, {})
+        return
+    request = exchange.request
+    operation = BY_OPCODE.get(request.opcode) if request is not None else None
+    if operation is None or header.error:
+        return
+    reply: Reply = operation.reply
+    size: Any = getattr(getattr(request, "arg", None), "size", None)
+    if reply.kind in ("fixed", "prefix", "head") or (reply.kind == "xattr" and not size):
+        for struct in reply.structs:
+            yield from walk.struct(struct)
+    elif reply.kind == "dirents":
+        yield from _entries(walk, plus=reply.structs != ("fuse_dirent",))
+    else:
+        yield from walk.rest("data")
+
+
+def _entries(walk: _Walk, *, plus: bool) -> Iterator[Field]:
+    head = layouts()["fuse_direntplus" if plus else "fuse_dirent"].size
+    while len(walk.data) - walk.at >= head:
+        if plus:
+            yield from walk.struct("fuse_entry_out")
+        length = 0
+        for found in walk.struct("fuse_dirent"):
+            if found.name.endswith(".namelen"):
+                length = int(found.text)
+            yield found
+        name = walk.data[walk.at : walk.at + length]
+        yield Field(walk.at, len(name), "name", name_text(name))
+        walk.at += len(name)
+        yield from walk.aligned()
+
+
+def dump(message: Traced, exchange: Exchange) -> Iterator[str]:
+    """Lines: offset, bytes, and the field that they are; a long one goes on below itself."""
+    for one in fields(message, exchange):
+        shown = message.data[one.offset : one.offset + min(one.length, _LONGEST)]
+        for at in range(0, max(len(shown), 1), _LINE):
+            part = shown[at : at + _LINE]
+            said = f"{one.name} = {one.text}" if not at and one.text else one.name if not at else ""
+            if one.name in ("data", "rest", "value") and part:
+                said = f"{said:<24} |{_printable(part)}|" if said else f"{'':<24} |{_printable(part)}|"
+            yield f"  {one.offset + at:06x}  {part.hex(' '):<{3 * _LINE - 1}}  {said}".rstrip()
+        if one.length > _LONGEST:
+            yield f"  {'...':<8}{one.length - _LONGEST} more bytes"
+    if message.cut:
+        yield f"  {'cut':<8}{message.length - len(message.data)} more bytes were not kept"
+
+
+def _printable(part: bytes) -> str:
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
