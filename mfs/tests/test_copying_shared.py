@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -182,3 +183,26 @@ def test_a_source_on_another_file_system_is_copied(disk: Image, place: Path, tmp
     source = write(tmp_path / "source", os.urandom(SIZE))
     assert copy(source, place / "target").written == SIZE
     assert (place / "target").read_bytes() == source.read_bytes()
+
+
+_AS_NOBODY = """
+import os, sys
+from mfs.copying import copy
+os.setgid(65534); os.setuid(65534)
+print(copy(sys.argv[1], sys.argv[2]))
+"""
+
+
+def test_a_target_that_may_not_be_read_is_compared_by_the_kernel_all_the_same(place: Path) -> None:
+    data = os.urandom(SIZE)
+    source, target = write(place / "source", data), write(place / "target", data)
+    reflink(target, place / "snapshot")
+    for path in (source, target):
+        os.chown(path, 65534, 65534)
+    target.chmod(0o200)
+    before = target.stat().st_mtime_ns
+    command = [sys.executable, "-c", _AS_NOBODY, str(source), str(target)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert ran.stdout.strip() == str(Outcome(SIZE, shared=SIZE, changed=False))
+    assert target.stat().st_mtime_ns == before
+    assert places(target) == places(source)
