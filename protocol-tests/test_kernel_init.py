@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import mmap
 import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from calls import BY_OPCODE, F, SystemCall, opened, outcome
+from calls import BY_OPCODE, OPENDIR, D, F, SystemCall, opened, outcome, with_directory
 from two_kernels import FLAGS, KERNELS, SIZE, connected, entry, error, init_answer, ok, open_buffered, using
 
 from rawfuse import wire as w
@@ -139,6 +140,38 @@ def test_a_copy_is_asked_for_by_opcode_53_even_below_minor_45(kind: str) -> None
         finish = kernel.call(BY_OPCODE[c.FUSE_COPY_FILE_RANGE_64])
         kernel.answer(kernel.expect(c.FUSE_COPY_FILE_RANGE_64))
         assert outcome(finish) == 100
+
+
+def directory_ioctl(fd: int) -> object:
+    return fcntl.ioctl(fd, 0x1234)
+
+
+HELD_BACK = [
+    # opcode, the call, what it comes to below the minor and from it on
+    pytest.param(BY_OPCODE[c.FUSE_RENAME2], 23, "EINVAL", 0, id="RENAME2"),
+    pytest.param(
+        SystemCall(
+            c.FUSE_IOCTL,
+            with_directory(directory_ioctl),
+            (D, OPENDIR, lambda: w.Ioctl(nodeid=3, arg=w.fuse_ioctl_in(flags=c.FUSE_IOCTL_DIR))),
+            lambda value: value.result,
+        ),
+        18,
+        "ENOTTY",
+        0,
+        id="IOCTL of a directory",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "first", "before", "since"), HELD_BACK)
+@pytest.mark.parametrize("behind", [-1, 0])
+def test_below_a_minor_a_request_is_held_back(
+    kind: str, call: SystemCall, first: int, before: object, since: object, behind: int
+) -> None:
+    with connected(kind, init_answer(minor=first + behind), minor=first + behind) as kernel:
+        assert (outcome(kernel.call(call)) or 0) == (before if behind else since)
+        assert (call.opcode in kernel.opcodes) == (not behind)
 
 
 def test_flags2_is_passed_over_without_init_ext(kind: str) -> None:

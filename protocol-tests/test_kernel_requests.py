@@ -6,6 +6,7 @@ Only of the real one: ours makes the requests that it is told to make.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -141,6 +142,19 @@ def test_einval_ends_a_copy(kernel: Real) -> None:
     with using(kernel, {c.FUSE_COPY_FILE_RANGE_64: errno.EINVAL}):
         assert outcome(kernel.call(BY_OPCODE[c.FUSE_COPY_FILE_RANGE_64])) == "EINVAL"
     assert c.FUSE_READ not in kernel.opcodes
+
+
+def test_a_clone_of_a_file_is_refused_without_a_request(kernel: Real) -> None:
+    def act(root: int) -> object:
+        source, target = os.open("f", os.O_RDONLY, dir_fd=root), os.open("n1", os.O_WRONLY, dir_fd=root)
+        try:
+            return fcntl.ioctl(target, 0x40049409, source)  # FICLONE
+        finally:
+            os.close(source)
+            os.close(target)
+
+    assert outcome(kernel.call(SystemCall(c.FUSE_IOCTL, act, ()))) == "EOPNOTSUPP"
+    assert c.FUSE_IOCTL not in kernel.opcodes
 
 
 HUGE = 16 << 30

@@ -30,6 +30,7 @@ from rawfuse.wire import (
     NotifyRetrieve,
     ReadDir,
     ReadDirPlus,
+    Rename2,
     Request,
     fuse_forget_in,
     fuse_init_in,
@@ -40,11 +41,12 @@ from rawfuse.wire import (
     fuse_out_header,
 )
 from rawfuse.wire.base import Buffer
-from rawfuse.wire.constants import FUSE_IOCTL_RETRY, FUSE_IOCTL_UNRESTRICTED
+from rawfuse.wire.constants import FUSE_IOCTL_DIR, FUSE_IOCTL_RETRY, FUSE_IOCTL_UNRESTRICTED
 from rawfuse.wire.flags import InitFlags
 from rawfuse.wire.opcodes import BY_OPCODE
 from rawfuse.wire.replies import IOCTL_ROOM, ReplyValue, answered, decode_reply
 from rawfuse.wire.requests import encode_request
+from rawfuse.wire.versions import IOCTL_DIR_MINOR, NOT_SENT_BELOW
 
 __all__ = ["OFFERED", "Answered", "KernelSession", "Refused"]
 
@@ -186,6 +188,10 @@ class KernelSession:
             return Answered(request, errno.ECONNREFUSED, None, b"", errno.ECONNREFUSED)
         if request.opcode in self.absent:
             return self._without(request)
+        if isinstance(request, Rename2) and self.minor < NOT_SENT_BELOW["FUSE_RENAME2"]:
+            return Answered(request, errno.EINVAL, None, b"", errno.EINVAL)
+        if isinstance(request, Ioctl) and request.arg.flags & FUSE_IOCTL_DIR and self.minor < IOCTL_DIR_MINOR:
+            return Answered(request, errno.ENOTTY, None, b"", errno.ENOTTY)
         return None
 
     def interrupt(self, target: int) -> bytes:

@@ -26,6 +26,9 @@ SETXATTR_COMPAT_SIZE = 8
 NOT_SENT_BELOW: dict[str, int] = {"FUSE_BATCH_FORGET": 16, "FUSE_RENAME2": 23}
 """The opcodes that the kernel holds back below a minor; it sends other new ones whatever the INIT reply said."""
 
+IOCTL_DIR_MINOR = 18
+"""Below this minor an ioctl(2) of a directory is ENOTTY, and no IOCTL is sent."""
+
 SECURITY_CTX_MINOR = 38
 """From this minor on security contexts are counted in ``total_extlen``; 7.36 and 7.37 appended them without a word."""
 
