@@ -96,6 +96,45 @@ def test_every_opcode_that_is_answered_is_tried() -> None:
     assert {one.opcode for one in OPERATIONS if answered(one.opcode)} - NEVER_SENT - IGNORED <= tried
 
 
+@pytest.mark.parametrize(
+    ("opcode", "value"),
+    [
+        (c.FUSE_CREATE, None),
+        (c.FUSE_STATX, 0),
+        (c.FUSE_COPY_FILE_RANGE_64, 100),
+        (c.FUSE_LSEEK, 1 << 20),
+    ],
+)
+def test_other_requests_take_the_place_of_an_absent_one(kernel: Kernel, opcode: int, value: object) -> None:
+    finish = kernel.call(BY_OPCODE[opcode])
+    kernel.answer(kernel.expect(opcode), errno.ENOSYS)
+    before = len(kernel.opcodes)
+    first = outcome(finish)
+    # What the kernel has in its caches it does not ask for: CREATE knows the name to be absent, LSEEK the size.
+    asked = kernel.opcodes[before:]
+    assert first == (4096 if opcode == c.FUSE_COPY_FILE_RANGE_64 and isinstance(kernel, Fake) else value)
+    cached = {c.FUSE_LOOKUP, c.FUSE_GETATTR}
+    assert {*INSTEAD[opcode]} - cached <= {*asked}
+    outcome(kernel.call(BY_OPCODE[opcode]))
+    assert kernel.opcodes.count(opcode) == 1
+
+
+def test_copying_ends_with_read_and_write_when_both_opcodes_are_absent(kernel: Kernel) -> None:
+    absent: dict[int, bytes | int] = {c.FUSE_COPY_FILE_RANGE_64: errno.ENOSYS, c.FUSE_COPY_FILE_RANGE: errno.ENOSYS}
+    with using(kernel, absent):
+        for _ in range(2):
+            assert not isinstance(outcome(kernel.call(BY_OPCODE[c.FUSE_COPY_FILE_RANGE_64])), str)
+    assert [kernel.opcodes.count(opcode) for opcode in absent] == [1, 1]
+    assert c.FUSE_READ in kernel.opcodes and c.FUSE_WRITE in kernel.opcodes
+
+
+def test_an_open_that_is_absent_has_no_release(kernel: Kernel) -> None:
+    with using(kernel, {c.FUSE_OPEN: errno.ENOSYS}):
+        kernel.run(BY_OPCODE[c.FUSE_OPEN])
+        kernel.run(BY_OPCODE[c.FUSE_STATFS])
+    assert c.FUSE_RELEASE not in kernel.opcodes
+
+
 IGNORED = {c.FUSE_RELEASE, c.FUSE_RELEASEDIR}
 
 
