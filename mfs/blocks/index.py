@@ -307,6 +307,8 @@ def _make(directory: str) -> None:
         return
     temporary = os.path.join(directory, _NEW)
     shutil.rmtree(temporary, ignore_errors=True)
+    # LMDB would make it with the mode of its files, and only root may enter that.
+    os.mkdir(temporary, 0o700)
     try:
         lmdb.Environment(temporary, map_size=MAP_SIZE, mode=0o600).close()
     except lmdb.Error as error:
