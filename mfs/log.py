@@ -91,6 +91,7 @@ class Log:
         self._root = root
         self._after = after
         self._records = 0
+        self._tried = False
         self._at = _FIRST
         self._lock = threading.Lock()
         temporary = os.path.join(root, _NEW)
@@ -119,8 +120,8 @@ class Log:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was written yet."""
-        return not self._records
+        """Whether nothing was written yet, not even by a call that failed."""
+        return not self._tried
 
     @property
     def end(self) -> LogEnd:
@@ -147,6 +148,7 @@ class Log:
             if len(payload) > MAX_PAYLOAD:
                 raise ValueError(f"a log record of {len(payload)} bytes; at most {MAX_PAYLOAD} are possible")
         with self._lock:
+            self._tried = True
             records = payloads if self._records else (_END.pack(*self._before()), *payloads)
             checksum = self._checksum
             parts: list[bytes] = []
@@ -214,18 +216,27 @@ class Replay:
             _sync(os.path.join(self._root, _name(number)))
         # A log without a record holds nothing that was acknowledged, and no other log points to it.
         readers = [_Reader(os.path.join(self._root, _name(number)), number) for number in numbers]
-        readers = [reader for reader in readers if reader.before is not None]
-        for place, reader in enumerate(readers):
-            self._check_order(readers[place - 1] if place else None, reader)
+        readers = self._chain({reader.seq: reader for reader in readers if reader.before is not None})
         for place, reader in enumerate(readers, 1):
             after = readers[place] if place < len(readers) else None
             yield from self._records(reader, after.before if after is not None else None)
 
-    def _check_order(self, before: _Reader | None, reader: _Reader) -> None:
-        said = reader.before.seq if reader.before is not None else 0
-        found = before.seq if before is not None else 0
-        if said >= self._first and said != found:
-            raise LogDamaged(reader.path, f"it follows log {said}, which is missing or empty")
+    def _chain(self, readers: dict[int, _Reader]) -> list[_Reader]:
+        """The logs in order, from the first to the last. Each says which one it follows; one between these has no
+        record but of a call that failed, and it does not count.
+        """
+        chain: list[_Reader] = []
+        reader = readers[max(readers)] if readers else None
+        while reader is not None:
+            chain.append(reader)
+            said = reader.before.seq if reader.before is not None else 0
+            if said < self._first:
+                break
+            before = readers.get(said)
+            if before is None or said >= reader.seq:
+                raise LogDamaged(reader.path, f"it follows log {said}, which is missing or empty")
+            reader = before
+        return chain[::-1]
 
     def _records(self, reader: _Reader, expected: LogEnd | None) -> Iterator[bytes]:
         # What follows a log says how many of its records count, unless it was not told of it.

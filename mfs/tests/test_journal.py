@@ -325,3 +325,23 @@ async def test_an_fsync_with_nothing_to_say_writes_nothing(tmp_path: Path) -> No
         before = records(volume)
         await volume.journal.sync(file)
         assert records(volume) == before
+
+
+async def test_a_record_that_failed_is_not_played_back_onto_a_later_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with opened(tmp_path / "repo") as volume:
+        make(volume, "a")
+        await volume.commit()
+        gone = make(volume, "gone")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fdatasync", fail)
+            with pytest.raises(OSError, match="Input/output error"):
+                await volume.sync(gone)
+        volume.tree.unlink(root(volume), b"gone")
+        await volume.commit()
+        with crashed(volume, tmp_path / "crashed") as after:
+            assert list(after.tree.names(root(after))) == [b"a"]

@@ -256,3 +256,32 @@ def test_too_long_a_record_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at most"):
         log.write(bytes((64 << 20) + 1))
     assert log.empty
+
+
+def failing(log: Log, payload: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a record that gets to the disk, though the disk says that it did not."""
+
+    def fail(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            log.write(payload)
+
+
+def test_a_log_whose_only_record_failed_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(tmp_path, 1)
+    failing(log, b"maybe", monkeypatch)
+    assert not log.empty
+
+
+def test_a_log_whose_only_record_failed_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Log(tmp_path, 1)
+    first.write(b"a")
+    second = Log(tmp_path, 2, after=first)
+    failing(second, b"maybe", monkeypatch)
+    third = Log(tmp_path, 3, after=second)
+    assert list(replay(tmp_path, 1)) == [b"a", b"maybe"]
+    third.write(b"c")
+    assert list(replay(tmp_path, 1)) == [b"a", b"c"]
