@@ -207,8 +207,12 @@ class Model:
     def now(self, found: Mapping[str, Found]) -> str:
         """Why `found` is not what there is now, without any crash; empty when it is."""
         _, named = self.history[-1]
-        differ = [path for path, one in named.items() if path in found and one.node.data != found[path].data]
-        return _names_differ(named, found) or (f"other bytes: {differ}" if differ else "")
+        return _names_differ(named, found) or "".join(
+            f"{path!r} has {_told(found[path].data)}, not {_told(node.data)}, "
+            f"from byte {_common(found[path].data, node.data)} on\n"
+            for path, (node, *_) in named.items()
+            if node.data != found[path].data
+        )
 
     def judge(self, found: Mapping[str, Found]) -> str:
         """Why `found` cannot be what a crash now leaves behind; empty when it can."""
@@ -252,6 +256,11 @@ def _contents_differ(step: int, named: Mapping[str, Named], found: Mapping[str, 
 
 def _told(data: bytes) -> str:
     return f"<{len(data)} bytes {data[:6].hex()}..{hash(data) & 0xFFFF:04x}>"
+
+
+def _common(one: bytes, other: bytes) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
 def look(top: Path) -> dict[str, Found]:

@@ -217,7 +217,15 @@ class Actor:
         old = node.data.ljust(at, b"\0")
         with self._alive(), self._open(path) as fd:
             self.model.write(node, old[:at] + data + old[at + len(data) :])
-            os.pwrite(fd, data, at)
+            done = os.pwrite(fd, data, at)
+        if done != len(data):
+            self.cut_short(node, old[:at] + data[:done] + old[at + done :])
+
+    def cut_short(self, node: Node, data: bytes) -> None:
+        """A write was done in part; `data` is what the file ought to be then."""
+        if self._killer is not None:
+            raise Died
+        raise AssertionError(self.complaint("a write was cut short"))
 
     def truncate(self) -> None:
         path = self._some(stat.S_IFREG)

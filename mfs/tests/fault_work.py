@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mfs.tests.crash_model import look
+from mfs.tests.crash_model import Node, look
 from mfs.tests.crash_steps import PROFILE
 from mfs.tests.mounting import Mount, mounted
 from mfs.tests.power_work import HURRIED, PowerActor, Promises, Worked
@@ -74,6 +74,14 @@ class FaultActor(PowerActor):
             self._take_back()
             self.refused += 1
             raise Refused from error
+
+    def cut_short(self, node: Node, data: bytes) -> None:
+        if not self._failing:
+            super().cut_short(node, data)
+        super().tell(f"refused from byte {len(data)} on")
+        node.versions[-1] = (self.model.step, data)
+        self.model.taken_back()
+        self.refused += 1
 
     def fail(self, fault: Fault | None) -> None:
         """The disk fails from now on as `fault` says; with None it no longer does."""

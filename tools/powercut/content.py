@@ -69,8 +69,12 @@ class Content:
     def write(self, index: int, offset: int, data: bytes) -> None:
         change = Change(index)
         self._fill(change, offset, data)
-        if offset + len(data) > self.live_size:
-            self.live_size = change.size = offset + len(data)
+        stop = offset + len(data)
+        if stop > self.live_size:
+            self.live_size = change.size = stop
+        elif self._lost_sizes and stop > self.base_size:
+            # Written again, the bytes bring the size along that a failed sync lost.
+            change.size = stop
         self.pending.append(change)
 
     def zero(self, index: int, offset: int, length: int) -> None:
@@ -129,7 +133,7 @@ class Content:
             for number in change.sectors:
                 self._lost.pop(number, None)
             if change.size is not None:
-                self._lost_sizes.clear()
+                self._lost_sizes = [size for size in self._lost_sizes if change.sectors and size > change.size]
                 self.base_size = change.size
             self._keep(change, self.base)
         self.pending.clear()

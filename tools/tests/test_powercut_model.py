@@ -151,6 +151,13 @@ def test_what_a_failed_sync_lost_is_not_saved_by_the_next_one(model: Model) -> N
     assert left(model, *events, Write(FILE, 0, b"abcd"), Sync(FILE)) == {b"abcd"}
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_written_again_bytes_bring_the_size_that_a_failed_sync_lost(model: Model) -> None:
+    events = (*THERE, Write(FILE, 0, b"12345678"), SyncFailed(FILE))
+    assert b"" in left(model, *events, Sync(FILE))
+    assert left(model, *events, Write(FILE, 0, b"12345678"), Sync(FILE)) == {b"12345678"}
+
+
 def test_hard_links_are_links_again(tmp_path_factory: pytest.TempPathFactory) -> None:
     top = tmp_path_factory.mktemp("links")
     disk_after("strict", (*THERE, Names(((ROOT, b"g", FILE),)), Sync(ROOT))).whole().write_to(top)
