@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from mfs.operations.paths import directory_at, error, parent_of, parts
+from mfs.operations.paths import error, parent_of, parts
 from mfs.operations.session import Session
 from mfs.pace import Pace
 from mfs.tree.listing import Listing
@@ -32,7 +32,7 @@ async def mkdir(session: Session, *, path: bytes, parents: bool) -> None:
         raise error(errno.EEXIST, path)
     changed: list[Directory] = []
     for depth in range(0 if parents else len(names) - 1, len(names)):
-        above = directory_at(tree, b"/" + b"/".join(names[:depth]))
+        above, _ = parent_of(tree, b"/" + b"/".join(names[: depth + 1]))
         there = tree.child(above, names[depth])
         if there is not None:
             if not parents or (depth == len(names) - 1 and not isinstance(there, Directory)):

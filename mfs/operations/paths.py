@@ -62,4 +62,7 @@ def parent_of(tree: Tree, path: bytes) -> tuple[Directory, bytes]:
     names = parts(path)
     if not names:
         raise error(errno.EINVAL, path, "the root directory has no name")
-    return directory_at(tree, b"/" + b"/".join(names[:-1])), names[-1]
+    try:
+        return directory_at(tree, b"/" + b"/".join(names[:-1])), names[-1]
+    except OSError as failed:
+        raise OSError(failed.errno, failed.strerror, os.fsdecode(path)) from failed
