@@ -18,6 +18,7 @@ from .streams import write_file
 
 PAGE = 4096
 SYNCS = 200
+PAUSE = 0.05
 TIB = 1 << 40
 ENTRIES = 1_000_000
 
@@ -107,8 +108,12 @@ def _measure(prepare: Callable[[Ground, Path], Path], peer: str | None, *, loade
         for _ in ground.settings.times(3 if loaded else 5):
             taken = []
             for top, path in zip(tops, paths, strict=True):
-                with _writing(top) if loaded else ground.one_cpu():
-                    taken.append(ground.caller.sync(path, other, count, span))
+                if loaded:
+                    with _writing(top):
+                        taken.append(_spaced(path, other, count // 4))
+                else:
+                    with ground.one_cpu():
+                        taken.append(ground.caller.sync(path, other, count, span))
             samples.ours.append(taken[0][0])
             if peer is None:
                 samples.reference.append(taken[0][1])
@@ -127,6 +132,26 @@ def _tops(ground: Ground, peer: str | None) -> tuple[list[Path], str]:
         return [ground.ours.mount, ground.peer(peer).mount], ""
     except Unavailable as problem:
         return [ground.ours.mount], str(problem)
+
+
+def _spaced(path: Path, other: Path, count: int) -> tuple[float, float]:
+    """Medians of both, some time between any two: one right after another would find the disk's queue just emptied."""
+    ours: list[float] = []
+    reference: list[float] = []
+    target = os.open(path, os.O_WRONLY)
+    try:
+        for _ in range(max(1, count)):
+            sleep(PAUSE)
+            data = os.urandom(PAGE)
+            start = perf_counter()
+            os.pwrite(target, data, 0)
+            os.fsync(target)
+            ours.append((perf_counter() - start) * 1e6)
+            sleep(PAUSE)
+            reference.append(_appended(other))
+    finally:
+        os.close(target)
+    return statistics.median(ours), statistics.median(reference)
 
 
 @contextmanager

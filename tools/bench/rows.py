@@ -80,7 +80,7 @@ def examples_rows() -> Iterator[Row]:
     )
 
 
-LL = "passthrough_ll"
+LL = trees.PEER
 
 
 def trees_rows() -> Iterator[Row]:

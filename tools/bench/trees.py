@@ -9,17 +9,20 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from weakref import WeakKeyDictionary
 
-from .ground import Ground, Measure, Samples, in_turns
-from .machine import run, seconds_of
+from .ground import Ground, Measure, Samples
+from .machine import Unavailable, run, seconds_of
 from .servers import Server
 
 DIRECTORIES = 10
 FILES_EACH = 10_000
 PAGE = 4096
+
+PEER = "passthrough_ll"
 
 TREE_FILES = 10_000
 TREE_SEED = 20
@@ -47,136 +50,134 @@ class Place:
             self.server.restart()
 
 
-def _ours(ground: Ground) -> Place:
-    return Place(ground.ours.mount, ground.ours)
+Work = Callable[[Ground, Place], tuple[float, ...]]
+"""Does something at a place and says how long its parts took."""
+
+DISK = "the disk itself"
 
 
-def _beside(ground: Ground, peer: str | None) -> Place:
-    if peer is None:
-        return Place(ground.disk, None)
-    server = ground.peer(peer)
-    return Place(server.mount, server)
+@dataclass(slots=True)
+class Taken:
+    """What some work took, run by run, by the name of the reference; `missing` says why one has no figures."""
+
+    ours: list[tuple[float, ...]] = field(default_factory=list)
+    others: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
 
 
-def _row(work: Callable[[Ground, Place], float], peer: str | None, runs: int) -> Measure:
-    def measure(ground: Ground) -> Samples:
-        return in_turns(
-            ground.settings.times(runs),
-            lambda: work(ground, _ours(ground)),
-            lambda: work(ground, _beside(ground, peer)),
-        )
-
-    return measure
+_taken: WeakKeyDictionary[Ground, dict[Work, Taken]] = WeakKeyDictionary()
 
 
 def create_files(peer: str | None = None) -> Measure:
     """Microseconds for each of 100 000 files of 4 KiB."""
-    return _row(_created, peer, 1)
+    return _part(_files, 0, peer, 1)
 
 
 def stat_files(peer: str | None = None) -> Measure:
     """Microseconds for each of 100 000 names that nobody has looked at through this mount."""
-    return _row(_looked_at, peer, 1)
+    return _part(_files, 1, peer, 1)
 
 
 def unlink_files(peer: str | None = None) -> Measure:
     """Microseconds for each of 100 000 files."""
-    return _row(_unlinked, peer, 1)
+    return _part(_files, 2, peer, 1)
 
 
 def extract(peer: str | None = None) -> Measure:
     """Seconds for `tar x` of the tree."""
-    return _row(_extracted, peer, 3)
+    return _part(_extracted, 0, peer, 3)
 
 
 def clone(peer: str | None = None) -> Measure:
     """Seconds for `git clone` of the tree."""
-    return _row(_cloned, peer, 3)
+    return _part(_cloned, 0, peer, 3)
 
 
-def _filled(ground: Ground, place: Place) -> list[Path]:
-    """Ten directories with 10 000 files each, named file-0 and so on."""
+def _part(work: Work, part: int, peer: str | None, runs: int) -> Measure:
+    """One figure of some work, beside the disk's or a peer's. The work is done once for all rows of one bench."""
+
+    def measure(ground: Ground) -> Samples:
+        known = _taken.setdefault(ground, {})
+        if work not in known:
+            known[work] = _everywhere(ground, work, runs)
+        taken, name = known[work], peer or DISK
+        theirs = [figures[part] for figures in taken.others.get(name, ())]
+        return Samples([figures[part] for figures in taken.ours], theirs, taken.missing.get(name, ""))
+
+    return measure
+
+
+def _everywhere(ground: Ground, work: Work, runs: int) -> Taken:
+    """Here, on the disk and in the peer's mount, in turns."""
+    taken = Taken()
+    places = {DISK: Place(ground.disk, None)}
+    try:
+        server = ground.peer(PEER)
+        places[PEER] = Place(server.mount, server)
+    except Unavailable as problem:
+        taken.missing[PEER] = str(problem)
+    for _ in ground.settings.times(runs):
+        taken.ours.append(work(ground, Place(ground.ours.mount, ground.ours)))
+        for name, place in places.items():
+            taken.others.setdefault(name, []).append(work(ground, place))
+    return taken
+
+
+def _files(ground: Ground, place: Place) -> tuple[float, float, float]:
+    """Ten directories with 10 000 files each: made, looked at through a new mount, removed."""
+    each = ground.settings.count(FILES_EACH)
     top = place.top / ground.caller.fresh_prefix()
+    place.settle()  # what others left behind is not part of it
+    begun = perf_counter()
     top.mkdir()
     directories = [top / str(number) for number in range(DIRECTORIES)]
     for directory in directories:
         directory.mkdir()
-        ground.caller.create(directory, "file-", _each(ground), PAGE)
-    return directories
-
-
-def _each(ground: Ground) -> int:
-    return ground.settings.count(FILES_EACH)
-
-
-def _removed(ground: Ground, directories: list[Path]) -> None:
-    for directory in directories:
-        ground.caller.unlink(directory, "file-", _each(ground))
-        directory.rmdir()
-    directories[0].parent.rmdir()
-
-
-def _per_file(ground: Ground, start: float) -> float:
-    return (perf_counter() - start) * 1e6 / (DIRECTORIES * _each(ground))
-
-
-def _created(ground: Ground, place: Place) -> float:
-    place.settle()  # what others left behind is not part of it
-    start = perf_counter()
-    directories = _filled(ground, place)
+        ground.caller.create(directory, "file-", each, PAGE)
     place.settle()
-    took = _per_file(ground, start)
-    _removed(ground, directories)
-    return took
-
-
-def _looked_at(ground: Ground, place: Place) -> float:
-    directories = _filled(ground, place)
-    place.settle()
+    created = perf_counter() - begun
     place.freshen()
-    start = perf_counter()
+    begun = perf_counter()
     for directory in directories:
         opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        for number in range(_each(ground)):
+        for number in range(each):
             os.stat(f"file-{number}", dir_fd=opened)
         os.close(opened)
-    took = _per_file(ground, start)
-    _removed(ground, directories)
-    return took
-
-
-def _unlinked(ground: Ground, place: Place) -> float:
-    directories = _filled(ground, place)
+    looked_at = perf_counter() - begun
+    begun = perf_counter()
+    for directory in directories:
+        ground.caller.unlink(directory, "file-", each)
+        directory.rmdir()
+    top.rmdir()
     place.settle()
-    start = perf_counter()
-    _removed(ground, directories)
-    place.settle()
-    return _per_file(ground, start)
+    removed = perf_counter() - begun
+    one = 1e6 / (DIRECTORIES * each)
+    return created * one, looked_at * one, removed * one
 
 
-def _extracted(ground: Ground, place: Place) -> float:
+def _extracted(ground: Ground, place: Place) -> tuple[float]:
     archive = tree(ground) / "tree.tar"
     where = place.top / ground.caller.fresh_prefix()
     where.mkdir()
     place.settle()
-    start = perf_counter()
+    begun = perf_counter()
     seconds_of("tar", "-x", "-f", archive, "-C", where)
     place.settle()
-    took = perf_counter() - start
+    took = perf_counter() - begun
     run("rm", "-r", where)
-    return took
+    return (took,)
 
 
-def _cloned(ground: Ground, place: Place) -> float:
+def _cloned(ground: Ground, place: Place) -> tuple[float]:
     origin = tree(ground) / "origin.git"
     where = place.top / ground.caller.fresh_prefix()
     place.settle()
-    start = perf_counter()
+    begun = perf_counter()
     seconds_of("git", "clone", "-q", "--no-local", origin, where)
     place.settle()
-    took = perf_counter() - start
+    took = perf_counter() - begun
     run("rm", "-r", where)
-    return took
+    return (took,)
 
 
 def tree(ground: Ground) -> Path:
