@@ -6,10 +6,11 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
+from mfs.binds import IPFS_ROOT, Bind, Binds
 from mfs.control.server import serve_control
 from mfs.fuse import MFS
 from mfs.volume import Volume
@@ -29,14 +30,20 @@ GRACE = 5.0
 
 
 async def serve(
-    volume: Volume, mounted: Mounted, *, read_only: bool = False, ready: Callable[[], None] | None = None
+    volume: Volume,
+    mounted: Mounted,
+    *,
+    read_only: bool = False,
+    ready: Callable[[], None] | None = None,
+    binds: Sequence[Bind] = (),
 ) -> None:
     """Serve `volume` at `mounted`; returns after the unmount, with everything committed.
 
     SIGINT, SIGTERM and (unless it is ignored) SIGHUP unmount and commit.  Who still uses the mount then keeps it for
     `GRACE` seconds, or until the signal comes again; after that their calls fail.  `ready` is called when INIT was
-    answered.
+    answered and `binds` are there; they are unmounted with it.
 
+    MountError: one of `binds` cannot be made; then there is none.
     OSError: the last commit failed; what was fsynced is safe in the log.
     """
     sys.setswitchinterval(_SWITCH)
@@ -45,17 +52,23 @@ async def serve(
     gc.freeze()
     server = Server(MFS(volume), DeviceChannel(mounted.fd))
     serving = trio.CancelScope()
+    beside = Binds(mounted.mountpoint, binds)
+    volume.views.ipfs_directory = beside.directory_of(IPFS_ROOT)
     failure: OSError | None = None
     async with trio.open_nursery() as listening:
         # To the very end: a signal must not end the process in the middle of the last commit.
-        await listening.start(_stop_on_signal, volume, mounted, serving)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(volume.run)
-            nursery.start_soon(_begin, server, mounted, ready)
-            nursery.start_soon(_answer_commands, volume, server)
-            with serving:
-                await server.serve()
-            nursery.cancel_scope.cancel()
+        await listening.start(_stop_on_signal, volume, mounted, beside, serving)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(volume.run)
+                nursery.start_soon(_begin, server, mounted, beside, ready)
+                nursery.start_soon(_answer_commands, volume, server)
+                with serving:
+                    await server.serve()
+                nursery.cancel_scope.cancel()
+        finally:
+            # Where the connection was cut, they would be left behind, dead.
+            beside.detach()
         try:
             await volume.commit()
         except OSError as error:
@@ -65,8 +78,9 @@ async def serve(
         raise failure
 
 
-async def _begin(server: Server, mounted: Mounted, ready: Callable[[], None] | None) -> None:
+async def _begin(server: Server, mounted: Mounted, beside: Binds, ready: Callable[[], None] | None) -> None:
     await server.initialized.wait()
+    await trio.to_thread.run_sync(beside.attach)
     await trio.to_thread.run_sync(mounted.set_read_ahead, _READ_AHEAD)
     if ready is not None:
         ready()
@@ -81,6 +95,7 @@ async def _answer_commands(volume: Volume, server: Server) -> None:
 async def _stop_on_signal(
     volume: Volume,
     mounted: Mounted,
+    beside: Binds,
     serving: trio.CancelScope,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
@@ -94,6 +109,7 @@ async def _stop_on_signal(
             serving.deadline = trio.current_time() + (0 if stopping else GRACE)
             stopping = True
             try:
+                await trio.to_thread.run_sync(beside.detach)
                 await trio.to_thread.run_sync(mounted.unmount)
                 # Who lingers in the mount does not keep what was done from being safe.
                 await volume.commit()

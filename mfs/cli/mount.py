@@ -12,12 +12,13 @@ from mfs.cli.problem import Problem, explained
 from mfs.cli.server import Service, serve_here
 from rawfuse.mount import clean_dead_mount
 
-__all__ = ["checked_places", "device_path", "mount"]
+__all__ = ["checked_beside", "checked_places", "device_path", "mount"]
 
 
 def mount(arguments: argparse.Namespace) -> int:
     """Mount, and return when the mount answers; with --foreground, when it is gone."""
     repo, mountpoint = checked_places(arguments.repo, arguments.directory)
+    ipfs, ipns = checked_beside(repo, mountpoint, arguments.ipfs, arguments.ipns)
     service = Service(
         repo,
         mountpoint,
@@ -25,18 +26,30 @@ def mount(arguments: argparse.Namespace) -> int:
         read_only=arguments.read_only,
         allow_other=arguments.allow_other,
         device=device_path(arguments.device),
+        ipfs=ipfs,
+        ipns=ipns,
     )
     if arguments.foreground:
         return _serve_in_foreground(service)
     from mfs.cli.background import start_server
 
     start_server(service)
+    _tell_places(service)
     return 0
+
+
+def _tell_places(service: Service) -> None:
+    """Where what is, when it is more than one place, as kubo's `ipfs mount` says it."""
+    for what, directory in (("IPFS", service.ipfs), ("IPNS", service.ipns)):
+        if directory is not None:
+            print(f"{what} mounted at: {directory}")
+    if service.binds:
+        print(f"MFS  mounted at: {service.mountpoint}", flush=True)
 
 
 def _serve_in_foreground(service: Service) -> int:
     try:
-        serve_here(service, lambda: None, background=False)
+        serve_here(service, lambda: _tell_places(service), background=False)
     except Exception as error:
         problem = explained(error)
         if problem is None:
@@ -69,6 +82,31 @@ def checked_places(repo: str, directory: str) -> tuple[str, str]:
             f"the mount point {mountpoint} lies inside the repository {real_repo}", "Mount on another directory."
         )
     return real_repo, mountpoint
+
+
+def checked_beside(repo: str, mountpoint: str, *directories: str | None) -> tuple[str | None, ...]:
+    """The directories for bind mounts beside `mountpoint` as absolute paths without symbolic links, None for None.
+
+    Dead mounts on them are cleared away. Raises Problem where nothing can be mounted there, or where one would lie in
+    another or hide the repository.
+    """
+    places: list[str | None] = []
+    taken = [(mountpoint, mountpoint)]
+    for directory in directories:
+        place = _free_directory(directory) if directory is not None else None
+        places.append(place)
+        if directory is None or place is None:
+            continue
+        if is_beneath(repo, place):
+            raise Problem(f"the repository {repo} lies beneath {directory}, which would hide it", "Name another one.")
+        for name, other in taken:
+            if is_beneath(place, other) or is_beneath(other, place):
+                raise Problem(
+                    f"{directory} and {name} lie in each other" if place != other else f"{directory} is named twice",
+                    "Mount on directories side by side, as in --ipfs /ipfs --ipns /ipns /mfs.",
+                )
+        taken.append((directory, place))
+    return tuple(places)
 
 
 def _free_directory(directory: str) -> str:

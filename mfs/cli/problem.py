@@ -66,6 +66,7 @@ def _where_mounted(repo: str, holder: int | None) -> list[str]:
 
 
 def _of_mount(error: BaseException) -> Problem | None:
+    from mfs.binds import BindRefused
     from rawfuse.mount import DeviceError, MountError, MountPermissionError, NamespaceError
     from rawfuse.session.negotiation import KernelTooOld
 
@@ -75,6 +76,13 @@ def _of_mount(error: BaseException) -> Problem | None:
         return _of_device(error)
     if isinstance(error, NamespaceError):
         return Problem(str(error))
+    if isinstance(error, BindRefused):
+        return Problem(
+            f"{error.filename}: may not show a part of the mount in another place"
+            f" ({os.strerror(error.errno or errno.EPERM)})",
+            "That is a bind mount, which takes root: fusermount3 makes none. mfs run --ipfs --ipns has its own;",
+            "without --ipfs and --ipns the same is in the mount itself, as .mfs/ipfs and .mfs/ipns.",
+        )
     if isinstance(error, MountPermissionError):
         # What the helper said, where it was asked.
         notes = [note.strip() for note in getattr(error, "__notes__", ())]

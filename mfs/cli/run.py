@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
+from mfs.binds import mounts_beside, unmount_together
 from mfs.cli.background import start_server
 from mfs.cli.holders import holders
 from mfs.cli.mount import checked_places, device_path
@@ -30,7 +31,6 @@ from mfs.cli.server import LOG, Service
 from rawfuse.mount import (
     NamespaceError,
     UnmountError,
-    umount,
     unshare_mount_namespace,
     unshare_user_mount_namespace,
 )
@@ -67,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
             profile=arguments.profile,
             read_only=arguments.read_only,
             device=device_path(arguments.device),
+            ipfs=_made(mountpoint, "ipfs") if arguments.ipfs else None,
+            ipns=_made(mountpoint, "ipns") if arguments.ipns else None,
         )
         _enter_namespace()
         server = start_server(service, dies_with_us=True)
@@ -91,12 +93,21 @@ def _scratch() -> Iterator[tuple[str, str]]:
     finally:
         # Never the tree of `place`: should something be mounted there still, it is not ours to delete.
         shutil.rmtree(spare, ignore_errors=True)
-        for directory in (mountpoint, place):
+        for directory in (os.path.join(place, "ipfs"), os.path.join(place, "ipns"), mountpoint, place):
             try:
                 os.rmdir(directory)
+            except FileNotFoundError:
+                continue
             except OSError as error:
                 print(f"mfs run: {directory} stays behind: {error.strerror}", file=sys.stderr)
                 break
+
+
+def _made(mountpoint: str, name: str) -> str:
+    """A directory beside the mount point, as unwritable as that."""
+    place = os.path.join(os.path.dirname(mountpoint), name)
+    os.mkdir(place, 0o500)
+    return place
 
 
 def _enter_namespace() -> None:
@@ -144,6 +155,8 @@ class _Session:
 
     def _start(self, words: list[str], mask: set[signal.Signals | int] | set[signal.Signals]) -> int | None:
         environment = {**os.environ, _VARIABLE: self._service.mountpoint}
+        for bind in self._service.binds:
+            environment[os.path.basename(bind.directory).upper()] = bind.directory
         # Python ignores these two, and what is ignored would be so in the command too.
         defaults = [signal.SIGPIPE, signal.SIGXFSZ]
         sys.stdout.flush()
@@ -201,8 +214,10 @@ class _Session:
             self._unmounted(lazy=True)
 
     def _unmounted(self, *, lazy: bool) -> bool:
+        entry = mount_at(self._service.mountpoint)
         try:
-            umount(self._service.mountpoint, lazy=lazy)
+            if entry is not None:
+                unmount_together(*mounts_beside(entry), lazy=lazy)
         except UnmountError as error:
             if error.errno not in (errno.EBUSY, errno.EINVAL):
                 raise

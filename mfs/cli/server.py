@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from mfs.binds import Bind
 
 __all__ = ["FAILED", "LOG", "Service", "serve_here"]
 
@@ -36,6 +39,16 @@ class Service:
     read_only: bool = False
     allow_other: bool = False
     device: str | None = None
+    ipfs: str | None = None
+    ipns: str | None = None
+
+    @property
+    def binds(self) -> list[Bind]:
+        """What is shown besides in places of its own."""
+        from mfs.binds import IPFS_ROOT, IPNS_ROOT, Bind
+
+        found = [(IPFS_ROOT, self.ipfs, True), (IPNS_ROOT, self.ipns, False)]
+        return [Bind(root, directory, read_only) for root, directory, read_only in found if directory is not None]
 
 
 def serve_here(service: Service, ready: Callable[[], None], *, background: bool) -> None:
@@ -73,7 +86,8 @@ def serve_here(service: Service, ready: Callable[[], None], *, background: bool)
         )
         logging.getLogger("mfs").info("process %d serves %s on %s", os.getpid(), service.repo, service.mountpoint)
         with mounted:
-            trio.run(partial(serve, volume, mounted, read_only=service.read_only, ready=answering))
+            binds = service.binds
+            trio.run(partial(serve, volume, mounted, read_only=service.read_only, ready=answering, binds=binds))
 
 
 _Opened = TypeVar("_Opened")

@@ -9,13 +9,13 @@ import select
 import sys
 import time
 
+from mfs.binds import mounts_beside, unmount_together
 from mfs.cli.holders import holders
 from mfs.cli.mounts import FSTYPE, described, mount_at
 from mfs.cli.problem import Problem
 from mfs.cli.server import FAILED, LOG
 from mfs.repo import holder_of
 from rawfuse.mount import MountEntry, UnmountError
-from rawfuse.mount import umount as unmount
 
 __all__ = ["umount"]
 
@@ -37,14 +37,16 @@ def umount(arguments: argparse.Namespace) -> int:
     server = holder_of(entry.source)
     log = os.path.join(entry.source, LOG)
     begin = _size(log)
+    main, beside = mounts_beside(entry)
     try:
-        unmount(path)
+        unmount_together(main, beside)
     except UnmountError as error:
         if error.errno != errno.EBUSY:
             raise Problem(str(error)) from error
         if not arguments.lazy:
-            raise _busy(arguments.directory, entry) from error
-        unmount(path, lazy=True)
+            busy = next((one for one in beside if one.mountpoint == error.filename), main)
+            raise _busy(arguments.directory if busy is entry else busy.mountpoint, busy) from error
+        unmount_together(main, beside, lazy=True)
         print(f"mfs umount: process {server} goes on serving {entry.source} until nobody uses it", file=sys.stderr)
         return 0
     if server is not None and not _is_elsewhere(entry):

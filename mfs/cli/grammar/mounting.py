@@ -20,13 +20,14 @@ examples:
   mfs mount --repo /srv/data /mnt/data        another one
   mfs mount --allow-other /mnt/mfs            for every user: without it only who mounts may enter
   mfs mount --foreground /mnt/mfs             for a service manager; messages go to standard error
+  mfs mount --ipfs /ipfs --ipns /ipns /mfs    CIDs and keys too; a copy between them is a pointer, as inside /mfs
 
 Who is not root mounts through fusermount3 (package fuse3), or uses `mfs run`.
 """
 
 _UMOUNT = """\
 Unmount DIR and return when its server has committed everything and let go of the repository. Also clears away
-mounts whose server is dead.
+mounts whose server is dead. What was mounted with it (--ipfs, --ipns) goes with it, whichever of them DIR is.
 """
 
 _RUN = """\
@@ -72,6 +73,8 @@ def declare(commands: Commands) -> None:
     mount.set_defaults(handler="mfs.cli.mount:mount")
     mount_options(mount, mount)
     mount.add_argument("--allow-other", action="store_true", help="let other users in, as far as permissions allow")
+    mount.add_argument("--ipfs", metavar="DIR", help="show whatever is stored on DIR as well, by CID and read-only")
+    mount.add_argument("--ipns", metavar="DIR", help="show the trees of the keys on DIR as well")
     mount.add_argument("--foreground", action="store_true", help="stay, and log to standard error")
     mount.add_argument("directory", metavar="DIR", help="where to mount: a directory that exists")
 
@@ -88,6 +91,8 @@ def declare(commands: Commands) -> None:
     which = run.add_mutually_exclusive_group()
     mount_options(run, which)
     which.add_argument("--temp", action="store_true", help="a new repository, removed when the command has ended")
+    run.add_argument("--ipfs", action="store_true", help="show whatever is stored at $IPFS as well, by CID, read-only")
+    run.add_argument("--ipns", action="store_true", help="show the trees of the keys at $IPNS as well")
     run.add_argument("words", metavar="COMMAND", nargs=argparse.REMAINDER, help="what to run (default: $SHELL)")
 
     stat = subparser(commands, "stat", help="CIDs, sizes, and what is shared", about=_STAT, more=_STAT_EPILOG)
