@@ -277,7 +277,7 @@ PASSTHROUGH = tuple(
         _rule("a backing file is read and written past the server; its number dies with BACKING_CLOSE",
               *_here("device", "a_backing_file_is_read_and_written_by_the_kernel_alone")),
         _rule("another way of opening beside it is EIO",
-              *_here("device", "a_cached_open_beside_a_passthrough_open_is_eio")),
+              *_here("device", "another_way_of_opening_beside_a_passthrough_open_is_eio")),
     )
 )
 

@@ -201,22 +201,35 @@ def test_a_backing_file_is_read_and_written_by_the_kernel_alone(tmp_path: Path) 
         channel.close()
 
 
-def test_a_cached_open_beside_a_passthrough_open_is_eio(tmp_path: Path) -> None:
+PASSED, CACHED, DIRECT = c.FOPEN_PASSTHROUGH, 0, c.FOPEN_DIRECT_IO
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "seen"),
+    [(PASSED, CACHED, "EIO"), (PASSED, DIRECT, "EIO"), (CACHED, PASSED, "EIO"), (DIRECT, PASSED, None)],
+    ids=["cached second", "direct second", "cached first", "direct first, which does no harm"],
+)
+def test_another_way_of_opening_beside_a_passthrough_open_is_eio(
+    tmp_path: Path, first: int, second: int, seen: str | None
+) -> None:
     (tmp_path / "back").write_bytes(b"data")
     with connected("real", init_answer(FLAGS | InitFlags.FUSE_PASSTHROUGH, max_stack_depth=1)) as kernel:
         assert isinstance(kernel, Real)
         channel = DeviceChannel(os.dup(kernel.fd))
         with (tmp_path / "back").open("rb+") as file:
             backing = channel.backing_open(file.fileno())
-        passed = w.fuse_open_out(fh=7, open_flags=c.FOPEN_PASSTHROUGH, backing_id=backing).pack()
-        first: list[int] = []
-        opener = threading.Thread(target=lambda: first.append(os.open("f", os.O_RDONLY, dir_fd=kernel.root)))
-        with using(kernel, {c.FUSE_OPEN: passed}):
+
+        def opening(flags: int) -> bytes:
+            return w.fuse_open_out(fh=7, open_flags=flags, backing_id=backing if flags == PASSED else 0).pack()
+
+        opened: list[int] = []
+        opener = threading.Thread(target=lambda: opened.append(os.open("f", os.O_RDONLY, dir_fd=kernel.root)))
+        with using(kernel, {c.FUSE_OPEN: opening(first)}):
             opener.start()
             kernel.until(-1, done=lambda: not opener.is_alive())
-        with using(kernel, {c.FUSE_OPEN: w.fuse_open_out(fh=8).pack()}):
-            assert outcome(kernel.call(BY_OPCODE[c.FUSE_OPEN])) == "EIO"
-        closer = threading.Thread(target=os.close, args=(first[0],))
+        with using(kernel, {c.FUSE_OPEN: opening(second)}):
+            assert outcome(kernel.call(BY_OPCODE[c.FUSE_OPEN])) == seen
+        closer = threading.Thread(target=os.close, args=(opened[0],))
         closer.start()
         kernel.until(-1, done=lambda: not closer.is_alive())
         channel.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rawfuse.session.agreed import Agreement
+from rawfuse.session.device import Asleep, Descriptor, Device
 from rawfuse.session.kernel_session import Answered, KernelSession, Refused
 from rawfuse.session.negotiation import (
     DEFAULT_WANTS,
@@ -19,6 +20,9 @@ __all__ = [
     "Agreement",
     "Answer",
     "Answered",
+    "Asleep",
+    "Descriptor",
+    "Device",
     "KernelSession",
     "KernelTooOld",
     "Negotiated",

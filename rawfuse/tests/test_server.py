@@ -163,6 +163,18 @@ async def test_an_unforeseen_failure_is_eio_logged_with_its_cause(
     assert record.exc_info is not None and record.exc_info[1] is error
 
 
+async def test_a_failure_after_waiting_is_eio_and_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    class Late(MemoryFs):
+        async def lookup(self, request: w.Lookup) -> Answer:
+            await trio.lowlevel.checkpoint()
+            raise ZeroDivisionError
+
+    async with served(Late()) as kernel:
+        assert await failing(kernel, w.Lookup(nodeid=ROOT, name=b"x")) == errno.EIO
+        assert isinstance(await kernel.call(w.StatFs(nodeid=ROOT)), w.fuse_statfs_out)
+    assert "Lookup(" in caplog.text and "name=b'x'" in caplog.text and "ZeroDivisionError" in caplog.text
+
+
 @pytest.mark.parametrize("answer", [b"short", None, [b"a", b"b"], bytearray(129), memoryview(bytes(4)), 7, ("x",)])
 async def test_a_reply_that_does_not_fit_is_eio(answer: Answer, caplog: pytest.LogCaptureFixture) -> None:
     async with served(Broken(lambda: answer)) as kernel:
