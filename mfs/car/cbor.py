@@ -1,4 +1,4 @@
-"""As much of DAG-CBOR as the header of a CAR is made of: a map of text to integers and lists of CIDs."""
+"""As much of DAG-CBOR as CAR headers and IPNS records are made of: a map of text to integers, bytes, lists of CIDs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mfs.unixfs.errors import InvalidCID
 
 __all__ = ["BadCBOR", "decode_map"]
 
-Value: TypeAlias = "int | bool | list[CID]"
+Value: TypeAlias = "int | bool | bytes | list[CID]"
 
 _UNSIGNED, _BYTES, _TEXT, _ARRAY, _MAP, _TAG = 0, 2, 3, 4, 5, 6
 _SIMPLE = 7
@@ -75,8 +75,10 @@ def _value(data: bytes, at: int) -> tuple[Value, int]:
         return value, after
     if major == _SIMPLE and value in (20, 21):
         return value == 21, after
+    if major == _BYTES:
+        return _string(data, at, _BYTES)
     if major != _ARRAY:
-        raise BadCBOR("a value is neither a number nor a list of CIDs")
+        raise BadCBOR("a value is neither a number nor bytes nor a list of CIDs")
     found: list[CID] = []
     for _ in range(value):
         cid, after = _cid(data, after)

@@ -74,8 +74,9 @@ class CARReader:
             return None
         if self._end is not None and self._place >= self._end:
             # Behind the blocks of a version 2 is its index, which is of no use to a stream.
-            self._buffer.clear()
+            self._offset += len(self._buffer)
             self._at = 0
+            self._buffer.clear()
             return None
         return self._block() if self._started else self._header()
 
@@ -83,7 +84,7 @@ class CARReader:
         """There is no more.  Raises MalformedCAR where the file cannot end here."""
         if not self._started:
             raise MalformedCAR("it ends before its header does", self._place)
-        if self._at < len(self._buffer) or (self._end is not None and self._place < self._end):
+        if self._at < len(self._buffer) or self._skip or (self._end is not None and self._place < self._end):
             raise MalformedCAR("it ends in the middle of a block", self._place)
 
     @property

@@ -61,24 +61,28 @@ class Call:
                 pass
             raise
 
-    async def answers(self) -> AsyncIterator[Any]:
-        """What the operation gives: items, and bytes.  At the end ``result`` is set.
+    def answers(self) -> Call:
+        """What the operation gives, items and bytes, for ``async for``.  At the end ``result`` is set.
 
         OperationFailed; LinkLost where the server is gone.
         """
-        while True:
-            message = await self._link.receive()
-            if message is None:
-                raise LinkLost("the process that holds the repository ended in the middle of an operation")
-            if isinstance(message, bytes):
-                yield message
-            elif "item" in message:
-                yield message["item"]
-            elif "result" in message:
-                self.result = message["result"]
-                return
-            else:
-                raise _failure(message)
+        return self
+
+    def __aiter__(self) -> Call:
+        return self
+
+    async def __anext__(self) -> Any:
+        message = await self._link.receive()
+        if message is None:
+            raise LinkLost("the process that holds the repository ended in the middle of an operation")
+        if isinstance(message, bytes):
+            return message
+        if "item" in message:
+            return message["item"]
+        if "result" not in message:
+            raise _failure(message)
+        self.result = message["result"]
+        raise StopAsyncIteration
 
     async def finish(self) -> Any:
         """The result of an operation that gives nothing else."""

@@ -5,7 +5,7 @@ What is in the page cache is read on the spot, up to a MiB (0.2 ms); what is not
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import trio
 
@@ -35,7 +35,7 @@ async def read_pieces(segments: Segments, pieces: Sequence[Piece]) -> bytes:
     return bytes(out)
 
 
-async def tree_bytes(tree: Tree, segments: Segments, file: File) -> AsyncIterator[bytes]:
+async def tree_bytes(tree: Tree, segments: Segments, file: File) -> AsyncGenerator[bytes, None]:
     """The bytes of a file of the tree, as they are when it comes to them.
 
     The file stays while it is read, though its last name may go.
@@ -66,7 +66,7 @@ async def _at(file: File, segments: Segments, offset: int) -> bytes:
     return await read_pieces(segments, pieces)
 
 
-async def stored_bytes(store: EmbeddedStore, cid: CID, nodes: NodeCache) -> AsyncIterator[bytes]:
+async def stored_bytes(store: EmbeddedStore, cid: CID, nodes: NodeCache) -> AsyncGenerator[bytes, None]:
     """The bytes of the file that `cid` names, its blocks being in `store`.
 
     BlockNotFound, MalformedBlock, WrongKind: it is no whole file.

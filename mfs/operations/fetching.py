@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from contextlib import aclosing
 from typing import Any
 
 from mfs.blocks.errors import BlockNotFound
@@ -76,9 +77,10 @@ async def _give(
             chunks = tree_bytes(volume.tree, volume.store.segments, place)
         else:
             raise error(errno.EIO, name)
-        async for chunk in chunks:
-            counts["bytes"] += len(chunk)
-            await session.data(chunk)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                counts["bytes"] += len(chunk)
+                await session.data(chunk)
         await session.item({"close": True})
     else:
         await session.item({"special": to_text(name)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import aclosing
 from typing import Any
 
 from mfs.control.frames import to_text
@@ -75,7 +76,8 @@ async def read(session: Session, *, path: bytes) -> dict[str, Any]:
         chunks = tree_bytes(volume.tree, volume.store.segments, place)
     else:
         raise error(errno.EINVAL, path)
-    async for chunk in chunks:
-        size += len(chunk)
-        await session.data(chunk)
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            size += len(chunk)
+            await session.data(chunk)
     return {"size": size}

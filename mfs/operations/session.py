@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mfs.control.frames import BrokenFrame
@@ -12,7 +12,33 @@ from mfs.tree.node import Node
 from mfs.unixfs.cid import CID
 from mfs.volume import Volume
 
-__all__ = ["Session"]
+__all__ = ["Input", "Session"]
+
+
+class Input:
+    """The stream of what the caller sends.  LinkLost, BrokenFrame: it did not come to its end."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._ended = False
+
+    def __aiter__(self) -> Input:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._ended:
+            raise StopAsyncIteration
+        message = await self._link.receive()
+        if message is None:
+            raise LinkLost("the caller is gone in the middle of what it sent")
+        if isinstance(message, bytes):
+            return message
+        if "item" in message:
+            return message["item"]
+        if message.get("end") is not True:
+            raise BrokenFrame("neither an item, nor bytes, nor the end")
+        self._ended = True
+        raise StopAsyncIteration
 
 
 class Session:
@@ -28,7 +54,7 @@ class Session:
         self.caches = caches
         self._link = link
         self._closes = closes
-        self._ended = False
+        self._input = Input(link)
         self._at_end: list[Callable[[], object]] = []
 
     def at_end(self, do: Callable[[], object]) -> None:
@@ -60,20 +86,9 @@ class Session:
         """Give bytes, at most :data:`~mfs.control.frames.MAX_DATA` of them."""
         await self._link.send(data)
 
-    async def input(self) -> AsyncIterator[Any]:
-        """What the caller sends, as it comes: items, and bytes.  LinkLost, BrokenFrame: it did not come to its end."""
-        while not self._ended:
-            message = await self._link.receive()
-            if message is None:
-                raise LinkLost("the caller is gone in the middle of what it sent")
-            if isinstance(message, bytes):
-                yield message
-            elif "item" in message:
-                yield message["item"]
-            elif message.get("end") is True:
-                self._ended = True
-            else:
-                raise BrokenFrame("neither an item, nor bytes, nor the end")
+    def input(self) -> Input:
+        """What the caller sends, as it comes: items, and bytes; to be iterated over with ``async for``."""
+        return self._input
 
     async def settled(self, *nodes: Node) -> None:
         """Returns when what was done to `nodes` is durable.
