@@ -19,6 +19,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("explain", "rawfuse.cli.explain", "say what the messages, structs, flags and numbers of the protocol mean"),
     ("fuzz", "rawfuse_tools.fuzz.command", "send malformed messages to both roles of the protocol"),
     ("powercut", "rawfuse_tools.powercut.command", "try what a power cut leaves of a program's files"),
+    ("trace", "rawfuse_tools.trace.command", "keep every message between the kernel and any FUSE server"),
     ("decode", "rawfuse_tools.decode.command", "say what is in a trace: a line a message, fields over bytes, statistics"),
     ("bench", "rawfuse_tools.bench.command", "measure this machine's FUSE and the project's servers on it"),
 )

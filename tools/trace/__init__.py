@@ -1,0 +1,1 @@
+"""`rawfuse trace`: between the kernel and any FUSE server, keeping every message."""

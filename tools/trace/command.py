@@ -1,0 +1,197 @@
+"""The command: `rawfuse trace`, or `python -m tools.trace` in a checkout."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rawfuse.mount import Mounted, MountError, UnmountError, mount
+from rawfuse.processes import Programs, program_of
+from rawfuse.trace import Recorder, TraceWriter
+from rawfuse.trace.opening import FORMATS, trace_writer
+
+from .faults import BadFault, Faults, parse_fault
+from .output import Both, Flushed, Followed, Lines
+from .relay import Relay
+from .report import Report
+from .servers import ServerProcess, status_text
+
+__all__ = ["main"]
+
+_GRACE = 5.0
+
+DESCRIPTION = """\
+Starts a FUSE server, mounts DIR in its place, and passes every message between the kernel and the server on, keeping
+it in FILE (pcapng: `rawfuse decode` and Wireshark read it). {} in the server's command line stands for the mount point;
+the server is given a socket there, as libfuse 3.3, go-fuse, pyfuse3 and rawfuse take it.
+
+A server that ends, hangs or breaks the protocol is reported with the message that shows it; those who use the mount
+get errors, they do not hang.
+"""
+
+EPILOG = """\
+faults: OPCODES [every=N] [after=N] [chance=P%] [times=N], then one of
+  error=ERRNO   the caller gets it, the server never sees the request
+  delay=TIME    the reply comes later (50ms, 2s)
+  drop          the reply is lost: the caller waits
+  short=BYTES   of the reply's data only so much is left
+
+exit status: 0 after the unmount; 1 when the server ended first, broke the protocol or left requests unanswered, or
+nothing could be mounted; 2 for a wrong command line.
+
+examples:
+  rawfuse trace -o t.pcapng -m /mnt -- ./passthrough_ll -f {}          until `umount /mnt` or Ctrl-C
+  rawfuse trace --follow -m /mnt -- rawfuse mount rawfuse.examples.hello:Hello {}
+  rawfuse trace -o t.pcapng --largest 256 -m /mnt -- ./loopback {} /srv
+  rawfuse trace --fault 'WRITE every=100 error=EIO' -m /mnt -- ./memfs_ll -f {}
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="rawfuse trace",
+        usage="rawfuse trace [OPTION ...] -m DIR -- SERVER ARGUMENT ... {}",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("server", nargs="+", metavar="SERVER", help="the server's command line, {} for its mount point")
+    made.add_argument("-m", "--mount", required=True, metavar="DIR", help="where to mount")
+    made.add_argument("-o", "--output", type=Path, metavar="FILE", help="keep the messages here")
+    made.add_argument("--format", choices=FORMATS, default="pcapng", help="of FILE (default: pcapng)")
+    made.add_argument("--largest", type=int, metavar="BYTES", help="keep so much of each message (default: all)")
+    made.add_argument("--follow", action="store_true", help="print a line a message, as `rawfuse decode` does")
+    made.add_argument("--fault", action="append", default=[], metavar="RULE", help="let things go wrong; see below")
+    made.add_argument("--seed", type=int, default=0, metavar="N", help="for chance=: the same requests meet the same")
+    made.add_argument(
+        "--patience", type=float, default=10.0, metavar="S", help="report what waits longer (default: 10)"
+    )
+    made.add_argument("--allow-other", action="store_true", help="let other users in")
+    made.add_argument("--options", default="", metavar="OPT,...", help="mount options, as of mount(8)")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        faults = Faults([parse_fault(text) for text in arguments.fault], arguments.seed)
+    except BadFault as error:
+        parser().error(f"--fault: {error}")
+    if not (arguments.output or arguments.follow or faults):
+        parser().error("nothing to do: give -o FILE, --follow, or a --fault")
+    try:
+        with ExitStack() as stack:
+            writer = _writer(arguments, stack)
+            return _trace(arguments, writer, faults, stack)
+    except (MountError, UnmountError, OSError, ValueError) as error:
+        print(f"rawfuse trace: {error}", file=sys.stderr)
+        return 1
+
+
+def _writer(arguments: argparse.Namespace, stack: ExitStack) -> TraceWriter | None:
+    kept: TraceWriter | None = None
+    if arguments.output is not None:
+        file = stack.enter_context(open(arguments.output, "wb"))
+        kept = Flushed(trace_writer(file, arguments.format, comment=" ".join(arguments.server)), file)
+    if arguments.follow:
+        followed = Followed(Lines(colours=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        kept = followed if kept is None else Both(kept, followed)
+    return kept
+
+
+def _trace(arguments: argparse.Namespace, writer: TraceWriter | None, faults: Faults, stack: ExitStack) -> int:
+    server = ServerProcess(arguments.server)
+    stack.callback(server.end)
+    mounted = stack.enter_context(
+        mount(
+            arguments.mount,
+            fsname=os.path.basename(arguments.server[0]),
+            options=[option for option in arguments.options.split(",") if option],
+            allow_other=arguments.allow_other,
+        )
+    )
+    stack.callback(_close, mounted.fd)
+    recorder = None
+    if writer is not None:
+        recorder = Recorder(
+            writer,
+            connection=mounted.connection or 0,
+            largest=arguments.largest,
+            program=stack.enter_context(_names()),
+        )
+    report = Report(sys.stderr)
+    relay = Relay(mounted.fd, server.socket, recorder, report, faults=faults, patience=arguments.patience)
+    stack.callback(relay.close)
+    with _stopping(mounted, relay):
+        print(f"rawfuse trace: {mounted.mountpoint} is mounted", file=sys.stderr, flush=True)
+        unmounted = relay.run()
+    if not unmounted:
+        # Who waits for the server must not wait for ever: closing the device fails all that is pending.
+        mounted.unmount()
+        report.died(status_text(server.end()))
+    for line in report.summary(recorder.messages if recorder is not None else None, faults):
+        print(f"rawfuse trace: {line}", file=sys.stderr)
+    return 1 if report.troubles else 0
+
+
+def _close(fd: int) -> None:
+    os.close(fd)
+
+
+@contextmanager
+def _names() -> Iterator[Callable[[int], bytes]]:
+    """Names of programs: by the kernel's process events where we may have them, so that they outlive the programs."""
+    try:
+        programs: Programs | None = Programs().__enter__()
+    except (OSError, ImportError):
+        programs = None
+    of = programs.of if programs is not None else program_of
+
+    def name(pid: int) -> bytes:
+        program = of(pid)
+        return os.fsencode(program.name) if program is not None else b""
+
+    try:
+        yield name
+    finally:
+        if programs is not None:
+            programs.__exit__(None, None, None)
+
+
+@contextmanager
+def _stopping(mounted: Mounted, relay: Relay) -> Iterator[None]:
+    """SIGINT and SIGTERM unmount. Who lingers in the mount has `_GRACE` seconds; the second signal ends that."""
+    asked: list[int] = []
+
+    def unmount() -> None:
+        try:
+            mounted.unmount()
+        except UnmountError as error:
+            print(f"rawfuse trace: {error}", file=sys.stderr)
+            relay.stop()
+        time.sleep(_GRACE)
+        relay.stop()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        if len(asked) > 1:
+            relay.stop()
+        else:
+            # The kernel may write pages back first, through the very relay that this signal interrupted.
+            threading.Thread(target=unmount, daemon=True).start()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
