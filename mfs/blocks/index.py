@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import lmdb
 
 from mfs.blocks.errors import IndexDamaged
-from mfs.disk import fsync_directory
+from mfs.disk import fsync_directory, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,6 +66,7 @@ class Index:
     def __init__(self, directory: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path = os.fspath(directory)
         self.broken = False
+        self._unsettled = False
         self._read_only = read_only
         if not read_only:
             _make(self.path)
@@ -122,7 +123,10 @@ class Index:
 
     def get(self, multihash: bytes) -> memoryview | None:
         """The value under a multihash, never empty; valid until the next `renew`."""
-        value = self._txn.get(multihash, None, self._blocks)
+        try:
+            value = self._txn.get(multihash, None, self._blocks)
+        except lmdb.Error as error:
+            raise self._translated(error) from error
         if value is not None and not len(value):
             raise IndexDamaged(self.path, f"the entry of the multihash {multihash.hex()} is empty")
         return value
@@ -220,6 +224,8 @@ class Index:
         keys = sorted(blocks)
         position = 0
         last = False
+        if self._unsettled:
+            self._settle()
         try:
             while not last:
                 with self._env.begin(write=True) as txn:
@@ -231,8 +237,19 @@ class Index:
                         self._write_meta(txn, meta)
         except lmdb.Error as error:
             # The page that says which tree is the newest could not be written, and LMDB does no more from then on.
-            self.broken = self.broken or self._panics()
+            if not self.broken and self._panics():
+                self.broken = self._unsettled = True
             raise self._translated(error) from error
+
+    def _settle(self) -> None:
+        """Have the disk say which tree is the newest as the kernel's memory does: it may have either after a failure,
+        and the next transaction would write over pages of a tree that is only on the disk.
+        """
+        with open(os.path.join(self.path, _DATA), "r+b", buffering=0) as file:
+            size = 2 * self._env.stat()["psize"]
+            write_all(file.fileno(), os.pread(file.fileno(), size, 0), 0)
+            os.fdatasync(file.fileno())
+        self._unsettled = False
 
     def _panics(self) -> bool:
         try:
@@ -274,7 +291,12 @@ class Index:
 
     def _translated(self, error: lmdb.Error) -> OSError:
         if isinstance(
-            error, lmdb.CorruptedError | lmdb.InvalidError | lmdb.VersionMismatchError | lmdb.PageNotFoundError
+            error,
+            lmdb.CorruptedError
+            | lmdb.InvalidError
+            | lmdb.VersionMismatchError
+            | lmdb.PageNotFoundError
+            | lmdb.BadTxnError,
         ):
             return IndexDamaged(self.path, str(error))
         if isinstance(error, lmdb.MapFullError):
