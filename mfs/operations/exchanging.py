@@ -11,8 +11,9 @@ from mfs.car import Block, CARReader, Header, MalformedCAR, encode_header, encod
 from mfs.control.frames import MAX_DATA, BrokenFrame
 from mfs.history.names import NameTaken, add_pin
 from mfs.operations.blocks import BadBlock, Walk, fetch_block, keep_block, links_of, verified
+from mfs.operations.changing import mkdir
 from mfs.operations.graft import check_name, graft, tsize_of
-from mfs.operations.paths import directory_at, error, parent_of, parts
+from mfs.operations.paths import at_path, directory_at, error, parts
 from mfs.operations.places import Foreign, find, node_cache
 from mfs.operations.session import Session
 from mfs.pace import Pace
@@ -89,6 +90,9 @@ async def import_car(session: Session, *, to: bytes | None, pin: bool, roots: li
     ENOENT where blocks are missing below a root: then nothing is entered or pinned, and what came is garbage.
     """
     volume = session.volume
+    if to is not None:
+        # Before anything is taken in.
+        _absent(session, to)
     taking = _Taking(session)
     with volume.store.keeping():
         try:
@@ -206,19 +210,28 @@ def _check_names(cid: CID, path: bytes, names: dict[CID, bytes], cache: NodeCach
                 names.setdefault(link.hash, below)
 
 
+def _absent(session: Session, to: bytes) -> tuple[bytes, bytes] | None:
+    """The directory and the name of a place where nothing is; None for a directory that is there.
+
+    EEXIST, ENOTDIR for anything else.
+    """
+    names = parts(to)
+    try:
+        there = at_path(session.volume.tree, to)
+    except FileNotFoundError:
+        return b"/" + b"/".join(names[:-1]), names[-1]
+    if not isinstance(there, Directory):
+        raise error(errno.EEXIST, to)
+    return None
+
+
 async def _enter(session: Session, to: bytes, roots: Sequence[CID], cache: NodeCache) -> None:
     tree = session.volume.tree
-    if len(roots) == 1:
-        parent, name = parent_of(tree, to)
-        there = tree.child(parent, name)
-        if isinstance(there, Directory):
-            parent, name = there, cid_str(roots[0]).encode()
-    else:
-        if not parts(to) or tree.child(*parent_of(tree, to)) is None:
-            from mfs.operations.changing import mkdir
-
-            await mkdir(session, path=to, parents=True)
-        parent, name = directory_at(tree, to), b""
+    name = b""
+    if len(roots) == 1 and (single := _absent(session, to)) is not None:
+        to, name = single
+    await mkdir(session, path=to, parents=True)
+    parent = directory_at(tree, to)
     for root in roots:
         try:
             foreign = Foreign(root, tsize_of(root, cache))
