@@ -25,7 +25,9 @@ _EVERY = 0.1
 def sync(arguments: argparse.Namespace) -> int:
     """Sync the trees and say what was done; 1 when an entry failed."""
     _raise_limit()
-    options = Options(delete=arguments.delete, dry_run=arguments.dry_run, in_place=arguments.in_place)
+    options = Options(
+        delete=arguments.delete, dry_run=arguments.dry_run, in_place=arguments.in_place, xattrs=arguments.xattrs
+    )
     progress = _Progress() if sys.stderr.isatty() else None
 
     def told(change: Change) -> None:

@@ -1,13 +1,14 @@
-"""Owner, mode and times of what is installed."""
+"""Owner, mode, times and extended attributes of what is installed."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from mfs.sync.place import path_of
 
-__all__ = ["MAY_CHOWN", "differ", "give", "give_by_name"]
+__all__ = ["MAY_CHOWN", "carry_xattrs", "differ", "give", "give_by_name"]
 
 MAY_CHOWN = os.geteuid() == 0
 """Only root gives files away; others own what they install."""
@@ -44,3 +45,41 @@ def give_by_name(directory: int, name: str, status: os.stat_result, *, times: bo
             os.close(fd)
     if times:
         os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=directory, follow_symlinks=False)
+
+
+def carry_xattrs(source: int | str, target: int | str, *, dry_run: bool = False) -> bool:
+    """Make the extended attributes of the target, ACLs among them, the source's; whether they were others.
+
+    Both are descriptors or paths, whose last link is not followed. Who is not root carries user.* and ACLs only. The
+    attributes that mfs makes itself (ipfs.*) are no part of it.
+
+    Raises:
+        OSError: ENOTSUP where the target's file system keeps none and the source has some.
+    """
+    ours, theirs = _xattrs(source), _xattrs(target)
+    if ours == theirs:
+        return False
+    if not dry_run:
+        for name in theirs.keys() - ours.keys():
+            os.removexattr(target, name, follow_symlinks=isinstance(target, int))
+        for name, value in ours.items():
+            if theirs.get(name) != value:
+                os.setxattr(target, name, value, follow_symlinks=isinstance(target, int))
+    return True
+
+
+def _xattrs(where: int | str) -> dict[str, bytes]:
+    follow = isinstance(where, int)
+    try:
+        names = os.listxattr(where, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return {}
+        raise
+    return {name: os.getxattr(where, name, follow_symlinks=follow) for name in names if _is_carried(name)}
+
+
+def _is_carried(name: str) -> bool:
+    if name.startswith("ipfs."):
+        return False
+    return MAY_CHOWN or name.startswith(("user.", "system.posix_acl_"))

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from mfs.copying.content import Blocks, clone_all, copy_rest, rewrite
 from mfs.copying.matching import match_all, match_bytes
 from mfs.copying.outcome import Tally
-from mfs.sync.attributes import give
+from mfs.sync.attributes import carry_xattrs, give
 from mfs.sync.identity import CIDs, cid_of_bytes
 from mfs.sync.place import OPENED, Unnamed, path_of
+from mfs.sync.report import Options
 
 __all__ = ["Changing", "Contents"]
 
@@ -28,10 +29,10 @@ class Changing(OSError):
 class Contents:
     """Compares and installs files; `cids` and `blocks` remember what the file systems can do."""
 
-    def __init__(self, *, dry_run: bool) -> None:
+    def __init__(self, options: Options) -> None:
         self.cids = CIDs()
         self._blocks = Blocks()
-        self._dry_run = dry_run
+        self._options = options
 
     def same(
         self, source: int, name: str, status: os.stat_result, target: int, there: os.stat_result, tally: Tally
@@ -56,7 +57,7 @@ class Contents:
                 if ours is not None and theirs is None and cid_of_bytes(other, there, ours) == ours:
                     tally.skipped += size
                     return True
-                if self._dry_run or size < WORTH_SHARING:
+                if self._options.dry_run or size < WORTH_SHARING:
                     same = match_bytes(reading, other, 0, size, counted) == size
                 else:
                     same = match_all(reading, other, size, counted) == size
@@ -82,6 +83,8 @@ class Contents:
                 self._fill(reading, status, made.fd, target, name, there, tally)
                 _must_be(reading, status, name)
                 give(made.fd, status, None, times=True)
+                if self._options.xattrs:
+                    carry_xattrs(reading, made.fd)  # a new owner takes file capabilities away
                 if there is not None and not self.cids.known(os.fstat(made.fd).st_dev):
                     os.fdatasync(made.fd)  # mfs renames a file together with its bytes, others do not all
                 made.install(name, replace=there is not None)
@@ -109,6 +112,8 @@ class Contents:
                     os.ftruncate(writing, end)
                 _must_be(reading, status, name)
                 give(writing, status, os.fstat(writing), times=True)
+                if self._options.xattrs:
+                    carry_xattrs(reading, writing)
             finally:
                 os.close(writing)
 

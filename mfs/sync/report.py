@@ -21,11 +21,13 @@ class Options:
         dry_run: change nothing, and say what would be.
         in_place: write into files instead of renaming new ones over them: they keep their inodes, and a crash can
             leave one with some bytes of each.
+        xattrs: carry extended attributes over too, ACLs and file capabilities among them.
     """
 
     delete: bool = False
     dry_run: bool = False
     in_place: bool = False
+    xattrs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Report:
         kept: entries that were right already.
         created, replaced, linked: new ones, ones with other content than before, and names given to a file that has
             another name in the tree.
-        attributes: entries of which only owner or mode were changed.
+        attributes: entries of which only owner, mode or extended attributes were changed.
         removed, failed: entries.
         shared: bytes that lie in the same blocks as the source's now; those of the same mount of mfs count.
         skipped: bytes that were found to be the same and stay where they are.

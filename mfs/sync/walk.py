@@ -24,7 +24,7 @@ import stat
 from collections.abc import Callable
 
 from mfs.copying.outcome import Tally
-from mfs.sync.attributes import differ, give, give_by_name
+from mfs.sync.attributes import carry_xattrs, differ, give, give_by_name
 from mfs.sync.content import Contents
 from mfs.sync.durable import sync_file_system
 from mfs.sync.level import Level
@@ -125,7 +125,7 @@ class _Walk:
         self._top = top
         self._told = told
         self._seen = seen
-        self._contents = Contents(dry_run=options.dry_run)
+        self._contents = Contents(options)
         self._names: dict[tuple[int, int], tuple[str, int]] = {}
         self._would_be_new: set[str] = set()  # of those with several names, in a dry run
 
@@ -189,15 +189,24 @@ class _Walk:
         elif there is None:
             self._installed(level, name, status, None)
         elif self._is_same(level, name, status, there):
-            if not differ(status, there):
-                self.report.kept += 1
-                return
-            if not self.options.dry_run and level.target is not None:
-                give_by_name(level.target, name, status, times=False)
-            self._did("attributes", level.path_to(name), status)
+            self._same_content(level, name, status, there)
         else:
             self._make_way(level, name, there)
             self._installed(level, name, status, there)
+
+    def _same_content(self, level: Level, name: str, status: os.stat_result, there: os.stat_result) -> None:
+        """Owner, mode and extended attributes of an entry that is otherwise right."""
+        assert level.target is not None
+        changed = differ(status, there)
+        if changed and not self.options.dry_run:
+            give_by_name(level.target, name, status, times=False)
+        if self.options.xattrs:
+            ours, theirs = path_of(level.source, name), path_of(level.target, name)
+            changed |= carry_xattrs(ours, theirs, dry_run=self.options.dry_run)
+        if changed:
+            self._did("attributes", level.path_to(name), status)
+        else:
+            self.report.kept += 1
 
     def _is_same(self, level: Level, name: str, status: os.stat_result, there: os.stat_result) -> bool:
         kind = stat.S_IFMT(status.st_mode)
@@ -230,6 +239,8 @@ class _Walk:
                     else:
                         os.mknod(fresh, stat.S_IFMT(status.st_mode) | 0o600, status.st_rdev, dir_fd=target)
                     give_by_name(target, fresh, status, times=True)
+                    if self.options.xattrs:
+                        carry_xattrs(path_of(level.source, name), path_of(target, fresh))
 
                 installed(target, name, make, replace=there is not None)
         else:
@@ -350,15 +361,20 @@ class _Walk:
         try:
             if level.target is not None and not level.fresh:
                 self._clear(level, level.target)
-            if level.target is None or self.options.dry_run:
+            if level.target is None:
                 return
             there = os.fstat(level.target)
-            if level.fresh or level.changed or differ(level.status, there):
+            dry_run = self.options.dry_run
+            changed = self.options.xattrs and carry_xattrs(level.source, level.target, dry_run=dry_run)
+            if differ(level.status, there):
+                changed = True
+            if not dry_run and (changed or level.changed):
                 give(level.target, level.status, there, times=level.changed)
-                if not level.fresh and differ(level.status, there):
-                    self._did("attributes", level.path or ".", level.status)
-                    return
-            if not level.fresh:
+            if level.fresh:
+                return
+            if changed:
+                self._did("attributes", level.path or ".", level.status)
+            else:
                 self.report.kept += 1
         except OSError as error:
             self._failed(level.path or ".", level.status, error)

@@ -359,3 +359,24 @@ def test_two_at_a_time_are_refused(source: Path, target: Path) -> None:
                 sync(source, target)
 
     assert sync(source, target, seen=seen).failed == 0
+
+
+def test_extended_attributes_are_carried_over_where_that_is_asked_for(source: Path, target: Path) -> None:
+    tool, text, directory = source / "bin" / "tool", source / "share" / "deep" / "deeper" / "text", source / "share"
+    for path in (tool, directory):
+        os.setxattr(path, "user.kind", b"new")
+    sync(source, target)
+    assert os.listxattr(target / "bin" / "tool") == []
+    os.setxattr(target / text.relative_to(source), "user.other", b"old")
+    expected = sync(source, target, Options(xattrs=True, dry_run=True))
+    report = sync(source, target, Options(xattrs=True))
+    assert (report.attributes, report.kept, report.failed) == (3, 9, 0) == (expected.attributes, expected.kept, 0)
+    assert os.getxattr(target / "bin" / "tool", "user.kind") == b"new" == os.getxattr(target / "share", "user.kind")
+    assert os.listxattr(target / text.relative_to(source)) == []
+    assert sync(source, target, Options(xattrs=True)).kept == 12
+    tool.write_bytes(b"other")
+    for in_place in (False, True):
+        os.setxattr(tool, "user.kind", b"newer" + bytes([in_place]))
+        tool.write_bytes(os.urandom(10))
+        sync(source, target, Options(xattrs=True, in_place=in_place))
+        assert os.getxattr(target / "bin" / "tool", "user.kind") == b"newer" + bytes([in_place])

@@ -39,8 +39,8 @@ once; where neither has a CID the kernel (btrfs, xfs) or mfs compares bytes, and
 
 Other files are made anew beside the old ones and renamed over them, sharing what they can: a crash leaves the one or
 the other, whole. --in-place writes into the old files instead, which keeps their inodes. Holes, symbolic links, several
-names of one file, owner (for root), mode and mtime become the source's; extended attributes are not carried over. No
-symbolic link in DST is followed.
+names of one file, owner (for root), mode and mtime become the source's, and with --xattrs extended attributes, ACLs and
+file capabilities. No symbolic link in DST is followed.
 """
 
 _SYNC_EPILOG = """\
@@ -80,6 +80,7 @@ def declare(commands: Commands) -> None:
     sync.add_argument("--delete", action="store_true", help="remove what only DST has")
     sync.add_argument("-n", "--dry-run", action="store_true", help="change nothing, say what would be")
     sync.add_argument("--in-place", action="store_true", help="write into files that differ: they keep their inodes")
+    sync.add_argument("-X", "--xattrs", action="store_true", help="carry extended attributes and ACLs over, too")
     sync.add_argument("-v", "--verbose", action="store_true", help="say what is changed")
     sync.add_argument("--json", action="store_true", help="JSON objects, a line each; the last one is the summary")
     sync.add_argument("source", metavar="SRC", help="the directory whose content is installed")
