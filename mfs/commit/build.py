@@ -18,6 +18,7 @@ from mfs.file.medium import StoreMedium
 from mfs.meta.btree import BTree
 from mfs.pace import Pace
 from mfs.tree.node import BARE, Directory, Graft, Symlink
+from mfs.tree.numbers import IPNS_INO
 from mfs.tree.record import (
     ROOT_INO,
     Entry,
@@ -39,6 +40,9 @@ from mfs.unixfs.directory import DirStats, lookup, update_directory
 from mfs.unixfs.layout import Link, build_file, leaf_count, leaf_length, zero_leaf
 from mfs.unixfs.nodes import NodeCache
 from mfs.unixfs.symlink import symlink_block
+
+_TOPS = (ROOT_INO, IPNS_INO)
+"""The directories that no other directory names."""
 
 _SMALL = 64 << 10
 """A leaf of at most so many bytes is hashed on the spot (40 us)."""
@@ -237,7 +241,7 @@ class Builder:
 
     def _depth(self, ino: int, depths: dict[int, int]) -> int:
         path = []
-        while ino != ROOT_INO and ino not in depths:
+        while ino not in _TOPS and ino not in depths:
             path.append(ino)
             ino = self._references(ino)[0][0]
         depth = depths.get(ino, 0)

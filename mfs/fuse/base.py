@@ -44,7 +44,7 @@ class Base(Filesystem):
 
     def forget(self, nodeid: int, nlookup: int) -> None:
         if is_view(nodeid):
-            self._views.of(nodeid).forget(nodeid, nlookup)
+            self._views.forget(nodeid, nlookup)
         else:
             self._tree.forget(nodeid, nlookup)
 

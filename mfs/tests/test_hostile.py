@@ -12,6 +12,7 @@ import pytest
 
 from mfs.fuse import MFS
 from mfs.tree.node import Directory
+from mfs.tree.numbers import IPNS_INO
 from mfs.tree.record import ROOT_INO
 from mfs.volume import Volume
 from rawfuse import wire as w
@@ -84,3 +85,15 @@ async def test_sparse_files_of_more_bytes_than_64_bits_count_are_committed(volum
         served.setattr(w.SetAttr(nodeid=file.ino, arg=w.fuse_setattr_in(valid=1 << 3, size=(1 << 63) - 1)))
     await volume.commit()
     assert volume.settled
+
+
+async def test_the_directory_of_the_keys_is_committed_when_it_was_changed(volume: Volume) -> None:
+    """No other directory names it, so the way up to the root does not end at the root."""
+    MFS(volume).setattr(w.SetAttr(nodeid=IPNS_INO, arg=w.fuse_setattr_in(valid=1, mode=0o500)))
+    await volume.commit()
+    assert volume.settled
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 65535])
+def test_a_view_that_is_not_open_forgets_nothing(volume: Volume, number: int) -> None:
+    MFS(volume).forget(number << 47 | 5, 1)

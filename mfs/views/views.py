@@ -59,6 +59,12 @@ class Views:
             return self._control
         return self._snapshot(number)
 
+    def forget(self, ino: int, count: int) -> None:
+        """The kernel dropped `count` of its references to `ino`; a snapshot that is not open has none to drop."""
+        number = view_number(ino)
+        if number < _FIRST_SNAPSHOT or number in self._opened:
+            self.of(ino).forget(ino, count)
+
     def node(self, ino: int) -> Node:
         """The node of any inode number, the live tree's included.  ESTALE: there is none."""
         return self.of(ino).node(ino) if is_view(ino) else self._tree.node(ino)
