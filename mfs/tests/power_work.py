@@ -147,7 +147,7 @@ def tried(
         figures.disks += 1
         model = work.promises.at(len(trial.marks)) if trial.marks else None
         if model is not None:
-            figures.bytes_promised += sum(_promised(model))
+            figures.bytes_promised += sum(promised(model))
         complaint, found = opened(trial, model, thorough=number % 4 == 0)
         if complaint:
             complaints.append(f"cut after event {trial.case.point}, {durability}: {complaint}\n{trial.case.encode()}")
@@ -157,7 +157,8 @@ def tried(
     return figures, complaints
 
 
-def _promised(model: Model) -> Iterator[int]:
+def promised(model: Model) -> Iterator[int]:
+    """How many bytes each file has that must be there."""
     for named in model.history[0][1].values():
         if named.node.kind == stat.S_IFREG:
             yield len(named.node.allowed(named.node.durable)[0])

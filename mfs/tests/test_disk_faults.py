@@ -1,8 +1,7 @@
 """Disks that are full or fail: the caller is told, the tree stays whole, and writing goes on when all is well again.
 
 A repository on a file system that refuses calls where it is told to, mounted and worked on at random; and after it
-all, power cuts: what was fsynced, before a failure or after it, is there.  ``python -m mfs.tests.long_runs faults`` does
-more.
+all, power cuts: what was fsynced, before a failure or after it, is there.  ``mfs.tests.long_runs faults`` does more.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Power cuts at any point: what was fsynced is there afterwards, and a whole tree.
 
 A repository on a file system that records every write and sync (`tools.powercut`), mounted and worked on at random from
-its making to its unmounting; then disks that a cut could have left are rebuilt and opened.  ``python -m
-mfs.tests.long_runs power`` tries as many as one likes.
+its making to its unmounting; then disks that a cut could have left are rebuilt and opened.  ``mfs.tests.long_runs
+power`` tries as many as one likes.
 """
 
 from __future__ import annotations
