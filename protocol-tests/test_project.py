@@ -131,6 +131,17 @@ def test_an_installed_fuzz_has_its_corpus(installed: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.kernel("root")
+def test_an_installed_powercut_records_and_checks(installed: Path, tmp_path: Path) -> None:
+    powercut, log = (installed / "rawfuse", "powercut"), tmp_path / "log"
+    fill = "import os, sys; os.write(os.open(sys.argv[1] + '/f', os.O_CREAT | os.O_RDWR | os.O_SYNC), b'data')"
+    run(*powercut, "record", log, "--", installed / "python", "-c", fill, "{}", cwd=tmp_path)
+    checker = ("--model", "ordered", "--json", "--", "sh", "-c", "! test -s {}/f || grep -q data {}/f")
+    summary = json.loads(run(*powercut, "check", log, *checker, cwd=tmp_path))
+    assert summary["disks"] > 1
+    assert summary["bad"] == []
+
+
+@pytest.mark.kernel("root")
 def test_an_installed_example_mounts_and_is_listed(installed: Path, tmp_path: Path) -> None:
     command: list[str | Path] = [installed / "rawfuse", "mount", "rawfuse.examples.hello:Hello", tmp_path]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=installed) as server:
