@@ -20,7 +20,8 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("fuzz", "rawfuse_tools.fuzz.command", "send malformed messages to both roles of the protocol"),
     ("powercut", "rawfuse_tools.powercut.command", "try what a power cut leaves of a program's files"),
     ("trace", "rawfuse_tools.trace.command", "keep every message between the kernel and any FUSE server"),
-    ("decode", "rawfuse_tools.decode.command", "say what is in a trace: a line a message, fields over bytes, statistics"),
+    ("decode", "rawfuse_tools.decode.command", "say what is in a trace: lines, fields over bytes, statistics"),
+    ("replay", "rawfuse_tools.replay.command", "give the requests of a trace to a server anew, compare its replies"),
     ("bench", "rawfuse_tools.bench.command", "measure this machine's FUSE and the project's servers on it"),
 )
 

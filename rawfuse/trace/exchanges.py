@@ -15,7 +15,7 @@ from rawfuse.wire import Notification, Request, fuse_in_header, fuse_out_header
 from rawfuse.wire.replies import ReplyValue, answered, decode_reply, decode_reply_header
 from rawfuse.wire.requests import decode_notification
 
-__all__ = ["Exchange", "Follower", "exchanges"]
+__all__ = ["Exchange", "Follower", "decoded_request", "exchanges"]
 
 _RESENT: Final = 1 << 63
 _PENDING: Final = 1 << 16
@@ -99,7 +99,7 @@ class Follower:
             exchange.problem = f"recorded on a {message.byteorder}-endian machine; this one is {sys.byteorder}-endian"
             return [exchange]
         try:
-            exchange.request = request = _decoded(message)
+            exchange.request = request = decoded_request(message)
         except ProtocolError as error:
             exchange.problem = str(error)
         else:
@@ -182,7 +182,8 @@ def _unique(message: Traced) -> int | None:
     return int(header.unpack_from(message.data).unique)
 
 
-def _decoded(message: Traced) -> Request:
+def decoded_request(message: Traced) -> Request:
+    """The request that a message is, of whose data what was cut reads as zeros. Raises ProtocolError."""
     data = message.data
     if message.length > _LARGEST:
         raise RemoteProtocolError(f"a request of {message.length} bytes")
