@@ -189,15 +189,17 @@ def _chunk(plan: Plan, role: str, first: int, lives: int) -> Part:
             path = write_case(plan.output, Case(role, number, life.script, life.findings, plan.seed))
             part.findings.append(f"{life.findings[0].what} (rawfuse fuzz --replay {path})")
     gc.collect()
-    part.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    part.anonymous = _anonymous()
+    # Not ru_maxrss, in which a new program goes on from the peak of whoever started it.
+    part.peak = _memory("VmHWM")
+    part.anonymous = _memory("RssAnon")
     return part
 
 
-def _anonymous() -> int:
+def _memory(field: str) -> int:
+    """A field of /proc/self/status, in bytes."""
     with open("/proc/self/status", encoding="ascii") as status:
         for line in status:
-            if line.startswith("RssAnon:"):
+            if line.startswith(f"{field}:"):
                 return int(line.split()[1]) << 10
     return 0
 

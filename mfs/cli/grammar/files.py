@@ -7,12 +7,14 @@ from mfs.cli.grammar.common import Commands, profile_option, tree_command
 __all__ = ["declare"]
 
 _MOUNTED = """\
-It does not matter whether the repository is mounted: the command then asks its server, and the mount shows every change
-at once.
+It does not matter whether the repository is mounted: the command then asks its server, and the mount shows every
+change at once.
 """
-_PATHS = f"""\
+_PATHS = """\
 PATH is a path in the repository's tree, from its root: /docs/a and docs/a are the same. Where something is only read
-it may be /ipfs/CID or /ipfs/CID/path too, as far as the blocks are here. {_MOUNTED}"""
+it may be /ipfs/CID or /ipfs/CID/path too, as far as the blocks are here. It does not matter whether the repository is
+mounted: the command then asks its server, and the mount shows every change at once.
+"""
 
 _LS = f"""\
 List directories, or say what a file is. In a pipe a name a line; with -l the mode, the size in bytes, the time of the
