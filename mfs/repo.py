@@ -200,6 +200,10 @@ class Repo:
         _check_kind(root, make=False)
         return cls(root, _read_marker(root), -1, read_only=True)
 
+    def duplicate(self) -> Repo:
+        """The same repository, to be closed apart: the lock is held until both are."""
+        return Repo(self.path, self.profile, os.dup(self._lock), read_only=self.read_only)
+
     def claim(self) -> None:
         """Write this process's number into the lock, for whoever finds it locked. Also to be called after a fork."""
         if not self.read_only:

@@ -71,6 +71,7 @@ async def serve(
             beside.detach()
         try:
             await volume.commit()
+            await volume.naming.publish()
         except OSError as error:
             failure = error
         listening.cancel_scope.cancel()

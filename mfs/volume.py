@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
+from typing import Protocol
 
 import trio
 
@@ -26,6 +28,7 @@ from mfs.commit.record import Commit, DamagedCommit
 from mfs.file.content import Content
 from mfs.file.examine import examine
 from mfs.file.medium import StoreMedium
+from mfs.ipns.naming import Naming
 from mfs.journal.items import DamagedLog
 from mfs.journal.journal import Journal, RecordTooLong
 from mfs.journal.replay import replay
@@ -44,11 +47,19 @@ CROWDED = 24_000
 """Changed nodes that wait for a commit, at a kilobyte each, before whoever changes another one has to wait too."""
 
 
+class Mending(Protocol):
+    """What knows how to go on where a volume is damaged."""
+
+    def play(self, tree: Tree, medium: StoreMedium, logs: Replay, restore: Callable[[int, int, bytes], None]) -> None:
+        """Mend the tree of the newest commit, and play back as much of the log as can be."""
+
+
 class Volume:
     """One mutable file system, opened; made by :meth:`open`.
 
     Everything belongs to one thread but what says otherwise.  ``tree`` is what there is, ``journal`` makes `fsync`
-    durable, ``store`` keeps the blocks, ``profile`` decides their CIDs; ``views`` are the trees that cannot be changed.
+    durable, ``store`` keeps the blocks, ``profile`` decides their CIDs; ``views`` are the trees that cannot be changed,
+    ``naming`` the keys and what they lead to.
     """
 
     def __init__(
@@ -63,7 +74,9 @@ class Volume:
         self._room = trio.Lock()
         self._examining = trio.Lock()
         self._medium = medium
+        self.naming = Naming(repo.path, tree)
         self._committer = Committer(tree, medium, journal, head, lambda below: drop_logs(repo.log, below))
+        self._committer.on_landed = self.naming.committed
 
     @classmethod
     def open(
@@ -85,7 +98,15 @@ class Volume:
             raise
 
     @classmethod
-    def _opened(cls, repo: Repo) -> Volume:
+    def mended(cls, repo: Repo, mending: Mending) -> Volume:
+        """Open a repository whose newest commit can be read, and not all that it leads to.  (For `mfs fsck`.)
+
+        DamagedCommit, OSError.
+        """
+        return cls._opened(repo, mending)
+
+    @classmethod
+    def _opened(cls, repo: Repo, mending: Mending | None = None) -> Volume:
         profile = repo.profile
         store = EmbeddedStore(repo.index, repo.segments, lambda n: leaf_wrapping(profile, n))
         try:
@@ -103,8 +124,11 @@ class Volume:
             else:
                 # Without a commit there may be logs still: what was fsynced before the first one was durable.
                 logs = Replay(repo.log, head.log if head is not None else 1)
-                for one in logs:
-                    replay(tree, one, store.segments.restore)
+                if mending is None:
+                    for one in logs:
+                        replay(tree, one, store.segments.restore)
+                else:
+                    mending.play(tree, medium, logs, store.segments.restore)
                 log = Log(repo.log, logs.seq + 1, after=logs.end)
             _give_back(store, tree)
             journal = Journal(tree, store.segments, log, lambda seq, after: Log(repo.log, seq, after=after))
@@ -133,6 +157,7 @@ class Volume:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._medium.hash_full_leaves)
             nursery.start_soon(self._committer.run)
+            nursery.start_soon(self.naming.run)
 
     async def commit(self) -> Commit:
         """Make everything done so far part of a durable commit, and say which.  OSError: the disk did not take it."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from mfs.cli.grammar import copying, exchange, files, history, mounting
+from mfs.cli.grammar import copying, exchange, files, history, mounting, naming
 from mfs.cli.grammar.common import Commands
 from mfs.cli.problem import Problem
 
@@ -39,6 +39,7 @@ SUBJECTS: tuple[Callable[[Commands], None], ...] = (
     copying.declare,
     exchange.declare,
     history.declare,
+    naming.declare,
 )
 """What declares the commands, in the order of `mfs --help`."""
 

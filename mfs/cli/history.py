@@ -13,9 +13,9 @@ from mfs.cli.problem import Problem
 if TYPE_CHECKING:
     from mfs.control.reach import Reached
 
-__all__ = ["diff", "log", "pin", "restore", "snapshot"]
+__all__ = ["EPOCH", "diff", "log", "pin", "restore", "snapshot"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def snapshot(arguments: argparse.Namespace) -> int:
@@ -105,7 +105,7 @@ def _show(arguments: argparse.Namespace, one: dict[str, Any], fields: tuple[str,
 
 def _field(name: str, value: Any) -> str:
     if name in ("time", "made"):
-        when = _EPOCH + timedelta(microseconds=value // 1000)
+        when = EPOCH + timedelta(microseconds=value // 1000)
         return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     if isinstance(value, list):
         value = ",".join(value)

@@ -51,6 +51,8 @@ class Committer:
         self._flushing = trio.Lock()
         self._reclaimer = Reclaimer(tree, journal, medium.store)
         self._changed = trio.Event()
+        self.on_landed: Callable[[], None] | None = None
+        """Called when a commit is durable and in effect."""
         tree.on_change = self._on_change
         if tree.dirty:
             self._on_change()
@@ -144,6 +146,8 @@ class Committer:
             raise
         self._land(point, built)
         self.head = commit
+        if self.on_landed is not None:
+            self.on_landed()
         self._journal.landed(point.log)
         await self._drop_old_logs(point.log)
         await self._reclaimer.reclaim(window)

@@ -11,13 +11,14 @@ from mfs.fuse.base import Base, changing
 from mfs.fuse.files import OPENED
 from mfs.tree.acl import default_acl, inherit
 from mfs.tree.node import Directory, Node, Symlink
-from mfs.tree.numbers import CONTROL_INO, FIRST_VIEW
+from mfs.tree.numbers import CONTROL_INO, FIRST_VIEW, IPNS_INO
 from mfs.tree.record import ROOT_INO
 from mfs.tree.tree import NAME_MAX
 from mfs.views import RESERVED_NAME, is_view
 from rawfuse import wire
 from rawfuse.filesystem import Reply
 
+_TO_IPFS = b"../ipfs/"
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _RENAME_WHITEOUT = 4
@@ -160,4 +161,13 @@ class Names(Base):
         node = self._views.node(request.nodeid)
         if not isinstance(node, Symlink):
             raise OSError(errno.EINVAL, "not a symbolic link")
-        return node.target
+        target, beside = node.target, self._views.ipfs_directory
+        if beside is not None and target.startswith(_TO_IPFS) and _is_name(node):
+            # The name of somebody else's key, which leads to a CID.
+            return os.fsencode(beside) + target[len(_TO_IPFS) - 1 :]
+        return target
+
+
+def _is_name(node: Node) -> bool:
+    """Whether it is in the directory of the keys."""
+    return any(parent == IPNS_INO for parent, _ in node.references)

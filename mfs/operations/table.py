@@ -171,6 +171,34 @@ _RECORDS = (
         "make the tree, or some paths, what a commit says",
         (Argument("commit", "text"), Argument("paths", "paths", ())),
     ),
+    Operation("keys", "mfs.operations.naming:keys", "list the keys", gives="a key each"),
+    Operation("key-new", "mfs.operations.naming:new_key", "make a key", (Argument("called", "text"),), makes=True),
+    Operation(
+        "key-import",
+        "mfs.operations.naming:import_key",
+        "take in a key",
+        (Argument("called", "text"), Argument("key", "text")),
+        makes=True,
+    ),
+    Operation("key-export", "mfs.operations.naming:export_key", "give out a key", (Argument("called", "text"),)),
+    Operation("key-remove", "mfs.operations.naming:remove_key", "forget a key", (Argument("called", "text"),)),
+    Operation(
+        "name-publish",
+        "mfs.operations.naming:publish",
+        "sign what keys lead to",
+        (Argument("called", "text", None),),
+    ),
+    Operation("name-resolve", "mfs.operations.naming:resolve", "say what a name leads to", (Argument("name", "text"),)),
+    Operation(
+        "name-import",
+        "mfs.operations.naming:bring",
+        "take in the record of a name",
+        (Argument("name", "text"), Argument("record", "text")),
+        makes=True,
+    ),
+    Operation(
+        "name-export", "mfs.operations.naming:give", "give out the record of a name", (Argument("name", "text"),)
+    ),
     Operation(
         "collect",
         "mfs.operations.history:collect",

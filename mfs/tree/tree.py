@@ -95,6 +95,8 @@ class Tree:
         """Readers that hold pieces of segments while they wait."""
         self.grafted: dict[int, Graft] = {}
         """New directories, by inode number, that were made of others and are in no commit yet."""
+        self.sealed = {IPNS_INO}
+        """Directories whose names only the commands for keys may change."""
         self.on_change: Callable[[], None] | None = None
         """Called when the first node becomes dirty."""
 
@@ -190,6 +192,10 @@ class Tree:
                     names[name] = entry
         directory.complete = True
 
+    def _may_change(self, directory: Directory) -> None:
+        if directory.ino in self.sealed:
+            raise OSError(errno.EPERM, "what is there are keys: mfs key makes and removes them")
+
     # -- changing -------------------------------------------------------------------------------------------------
 
     def touched(self, node: Node) -> None:
@@ -209,6 +215,7 @@ class Tree:
         The group is the parent's where that has its set-group-ID bit, which a new directory inherits too.
         ENAMETOOLONG, EEXIST, ENOENT where the parent is gone, EINVAL for what is no name or no type.
         """
+        self._may_change(parent)
         _may_be_named(parent, name)
         if mode & 0o170000 not in _TYPES or mode >> 16:
             raise OSError(errno.EINVAL, f"mode {mode:#o} is of no type")
@@ -267,6 +274,7 @@ class Tree:
         """One more name for `node`.  EPERM for a directory, ENOENT where it was unlinked, EEXIST; errors of names."""
         if isinstance(node, Directory):
             raise OSError(errno.EPERM, "a directory has one name")
+        self._may_change(parent)
         _may_be_named(parent, name)
         if not (node.nlink or node.ino in self.unnamed) or not parent.nlink:
             raise OSError(errno.ENOENT, "it was removed")
@@ -285,6 +293,7 @@ class Tree:
 
     def unlink(self, parent: Directory, name: bytes) -> None:
         """Remove the name of anything but a directory.  ENOENT, EISDIR."""
+        self._may_change(parent)
         node = self.child(parent, name)
         if node is None:
             raise _absent(parent, name)
@@ -298,6 +307,7 @@ class Tree:
 
     def rmdir(self, parent: Directory, name: bytes) -> None:
         """Remove an empty directory.  ENOENT, ENOTDIR, ENOTEMPTY."""
+        self._may_change(parent)
         node = self.child(parent, name)
         if node is None:
             raise _absent(parent, name)
@@ -316,6 +326,8 @@ class Tree:
 
         ENOENT, EEXIST unless `replace`, EISDIR, ENOTDIR, ENOTEMPTY, ENAMETOOLONG, EINVAL for a directory into itself.
         """
+        self._may_change(parent)
+        self._may_change(into)
         _may_be_named(into, newname)
         node = self.child(parent, name)
         if node is None or not into.nlink:
@@ -347,6 +359,8 @@ class Tree:
 
     def exchange(self, parent: Directory, name: bytes, other: Directory, othername: bytes) -> None:
         """Let two names change what they refer to.  ENOENT, EINVAL for a directory into itself."""
+        self._may_change(parent)
+        self._may_change(other)
         node, swapped = self.child(parent, name), self.child(other, othername)
         if node is None or swapped is None:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))

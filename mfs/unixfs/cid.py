@@ -31,6 +31,8 @@ __all__ = [
     "multihash_of",
     "parse_cid",
     "read_cid",
+    "to_base36",
+    "to_multihash_cid",
     "verify_block",
 ]
 
@@ -190,6 +192,20 @@ def parse_cid(text: str) -> CID:
     if cid[0] == 0x12:
         raise InvalidCID(f"{text!r} is not a CID: version 0 is written without a multibase prefix")
     return cid
+
+
+def to_base36(binary: bytes) -> str:
+    """`binary` in base36, small letters, without a multibase prefix: how IPNS names are written."""
+    return _to_base(binary, _BASE36)
+
+
+def to_multihash_cid(text: str, codec: int) -> CID:
+    """The version 1 CID of `codec` for a bare multihash in base58btc: how peer ids are written.
+
+    Raises:
+        InvalidCID: it is none.
+    """
+    return check_cid(b"\x01" + encode_uvarint(codec) + _from_base(text, _BASE58))
 
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
