@@ -15,7 +15,7 @@ from mfs.tests.power_work import Figures, tried, worked
 from tools.powercut.disk import MODELS
 
 DISKS = 120
-STEPS = 70
+STEPS = 200
 
 
 @pytest.mark.kernel("root")
