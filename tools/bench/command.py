@@ -41,6 +41,7 @@ pass through; they must stay in the foreground or leave a server behind:
   --peer memfs_ll='/path/to/memfs_ll -s -f {dir}'
   --peer passthrough_ll='/path/to/passthrough_ll -s -f -o source={src} {dir}'
   --peer pyfuse3='python /path/to/a/server/in/memory.py {dir}', and mfusepy, for the rows of the memory example
+  --peer kubo='python -m tools.bench.kubo /path/to/ipfs {repo} {dir}', which starts a daemon on an empty repository
 
 examples:
   rawfuse bench lookup                  one row; its reference, a server in one file, is part of the package

@@ -51,6 +51,7 @@ class Row:
 
 
 THIRD = 0.333  # "three times as fast", said of times
+QUARTER = 0.25
 PEERS = {"memfs_ll": "", "pyfuse3": "-pyfuse3", "mfusepy": "-mfusepy"}  # and the ends of the names of their rows
 
 
@@ -134,7 +135,9 @@ ROWS = (
     ),
     Row("lookup-c", "names", "the same, beside C", "us", "memfs_ll", roundtrips.lookup("memfs_ll")),
     Row("create", "names", "create, write 4 KiB, close", "us", "memfs_ll", roundtrips.create("memfs_ll"), Bar(4)),
+    Row("create-kubo", "names", "the same, beside kubo's mount", "us", "kubo", roundtrips.create("kubo"), Bar(QUARTER)),
     Row("unlink", "names", "unlink of a file of 4 KiB", "us", "memfs_ll", roundtrips.unlink("memfs_ll")),
+    Row("unlink-kubo", "names", "the same, beside kubo's mount", "us", "kubo", roundtrips.unlink("kubo")),
     Row(
         "files",
         "files",
