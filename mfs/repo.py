@@ -256,6 +256,8 @@ def _check_kind(root: Path, *, make: bool) -> None:
 def _make(root: Path, profile: str) -> None:
     for place in _PLACES:
         (root / place).mkdir(mode=0o700, exist_ok=True)
+    # What says that it is made must not be there before what was made.
+    fsync_directory(root)
     temporary = root / _TEMPORARY
     with open(temporary, "w", encoding="ascii") as file:
         file.write(f"{_TITLE}\nformat: {FORMAT}\nprofile: {profile}\n")
