@@ -22,6 +22,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("trace", "rawfuse_tools.trace.command", "keep every message between the kernel and any FUSE server"),
     ("decode", "rawfuse_tools.decode.command", "say what is in a trace: lines, fields over bytes, statistics"),
     ("replay", "rawfuse_tools.replay.command", "give the requests of a trace to a server anew, compare its replies"),
+    ("conform", "rawfuse_tools.conform.command", "try the rules of the protocol on any FUSE server, without a mount"),
     ("bench", "rawfuse_tools.bench.command", "measure this machine's FUSE and the project's servers on it"),
 )
 

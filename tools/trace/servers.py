@@ -26,7 +26,8 @@ class ServerProcess:
     does (measured with libfuse 3.14 and 3.19, go-fuse 2.12).
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], *, output: int | None = None) -> None:
+        """`output`: the descriptor that its standard output and error go to; default ours."""
         if not any(PLACE in word for word in command):
             raise ValueError(f"write {PLACE} where the server's mount point belongs: {shlex.join(command)} {PLACE}")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -35,7 +36,9 @@ class ServerProcess:
         number = theirs.fileno()
         words = [word.replace(PLACE, f"/dev/fd/{number}") for word in command]
         try:
-            self.process = subprocess.Popen(words, pass_fds=[number], stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                words, pass_fds=[number], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
         except BaseException:
             ours.close()
             raise
@@ -43,15 +46,15 @@ class ServerProcess:
             theirs.close()
         self.socket = ours
 
-    def end(self) -> int:
-        """Closes our end, waits, then insists; the exit status, negative for a signal."""
+    def end(self, grace: float = _GRACE) -> int:
+        """Closes our end, waits for `grace` seconds, then insists; the exit status, negative for a signal."""
         self.socket.close()
         try:
-            return self.process.wait(_GRACE)
+            return self.process.wait(grace)
         except subprocess.TimeoutExpired:
             self.process.terminate()
         try:
-            return self.process.wait(_GRACE)
+            return self.process.wait(grace)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()

@@ -1,0 +1,204 @@
+"""Runs probes against a server, which may crash, hang or flood, and goes on with the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from rawfuse.errors import ProtocolError
+
+from .kernel import ConformKernel
+from .offers import Offers
+from .probe import Gone, Hangs, Probe, Result, Unready, Verdict, Violation
+from .record import dump_of, sent_lines
+from .servers import Launch, Running
+
+__all__ = ["Runner"]
+
+_TRIES: Final = 2
+
+
+class _Connection:
+    """A server that runs, and the kernel that drives it."""
+
+    def __init__(self, launch: Launch, patience: float, uid: int | None) -> None:
+        self.server: Running = launch()
+        self.kernel = ConformKernel(self.server.socket, patience=patience, uid=uid, gid=uid)
+
+    def end(self) -> str:
+        """How the server ended."""
+        return self.server.end()
+
+
+class Runner:
+    """One server under judgement.
+
+    Args:
+        launch: starts it.
+        patience: seconds that a reply may take.
+        restart: starts the server anew for each probe; else only for those that ask for it, and after trouble.
+        uid: of the caller in the requests; default the user's own.
+    """
+
+    def __init__(self, launch: Launch, *, patience: float = 5.0, restart: bool = False, uid: int | None = None) -> None:
+        self._launch = launch
+        self._patience = patience
+        self._restart = restart
+        self._uid = uid
+        self._offers = Offers()
+        self._shared: _Connection | None = None
+        self._failures = 0
+        self._problem = ""
+
+    def run(self, probes: Iterable[Probe]) -> Iterator[Result]:
+        """Yields a result for each: first those that share a server, then those that have one of their own."""
+        ordered = sorted(probes, key=lambda probe: probe.fresh)
+        needs = {need for probe in ordered if probe.fresh for need in probe.needs}
+        for probe in ordered:
+            if probe.fresh and self._shared is not None:
+                for need in sorted(needs):
+                    self._missing(need)
+                self._drop()
+            yield self._one(probe)
+        self._drop()
+
+    # -- one probe ------------------------------------------------------------------------------------------------
+
+    def _one(self, probe: Probe) -> Result:
+        began = time.perf_counter()
+        try:
+            for need in probe.needs:
+                if (why := self._missing(need)) is not None:
+                    return Result(probe, Verdict.INAPPLICABLE, reason=why)
+            result = self._alone(probe) if probe.fresh else self._together(probe)
+        except Unready as why:
+            result = Result(probe, Verdict.INAPPLICABLE, reason=str(why))
+        except _Trouble as trouble:
+            result = Result(probe, trouble.verdict, reason=f"while it was tried what the server offers: {trouble}")
+        result.seconds = time.perf_counter() - began
+        return result
+
+    def _alone(self, probe: Probe) -> Result:
+        connection = self._started(initialized=probe.init)
+        result = self._judge(probe, connection.kernel)
+        if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
+            self._ended(result, connection)
+            return result
+        if connection.kernel.session.agreed is not None:
+            self._tidied(connection.kernel)
+        connection.end()
+        return result
+
+    def _together(self, probe: Probe) -> Result:
+        kernel = self._connection().kernel
+        result = self._judge(probe, kernel)
+        if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
+            if self._shared is not None:
+                self._ended(result, self._shared)
+                self._shared = None
+            return result
+        if not self._tidied(kernel) or result.bad or self._restart:
+            self._drop()
+        return result
+
+    def _judge(self, probe: Probe, kernel: ConformKernel) -> Result:
+        kernel.begin()
+        try:
+            probe.function(kernel)
+        except Violation as error:
+            result = Result(probe, Verdict.FAILED, expected=error.expected, seen=error.seen)
+        except Unready as why:
+            result = Result(probe, Verdict.INAPPLICABLE, reason=str(why))
+        except Gone as error:
+            result = Result(probe, Verdict.CRASHED, expected=kernel.expected, seen=str(error))
+        except Hangs as error:
+            result = Result(probe, Verdict.HUNG, expected=kernel.expected or "a reply", seen=str(error))
+        except ProtocolError as error:
+            result = Result(probe, Verdict.FAILED, expected="messages that Linux takes", seen=str(error))
+        else:
+            result = Result(probe, Verdict.PASSED, expected=kernel.expected, seen=kernel.seen)
+        result.sent = sent_lines(kernel.messages)
+        if result.bad:
+            result.dump = dump_of(kernel.messages)
+        return result
+
+    @staticmethod
+    def _ended(result: Result, connection: _Connection) -> None:
+        result.reason = f"the server: {connection.end()}"
+
+    @staticmethod
+    def _tidied(kernel: ConformKernel) -> bool:
+        """Whether the connection can be used on."""
+        try:
+            kernel.tidy()
+        except (Gone, Hangs, Violation, ProtocolError):
+            return False
+        return True
+
+    # -- servers --------------------------------------------------------------------------------------------------
+
+    def _missing(self, need: str) -> str | None:
+        if self._offers.knows(need):
+            return self._offers.known(need)
+        connection = self._connection()
+        connection.kernel.begin()
+        try:
+            why = self._offers.missing(need, connection.kernel)
+            connection.kernel.tidy()
+        except (Gone, Hangs) as error:
+            self._shared = None
+            verdict = Verdict.CRASHED if isinstance(error, Gone) else Verdict.HUNG
+            raise _Trouble(verdict, f"{need}: {error}; the server: {connection.end()}") from error
+        except (Violation, ProtocolError):
+            self._drop()
+            return self._offers.known(need)
+        return why
+
+    def _connection(self) -> _Connection:
+        if self._shared is None:
+            self._shared = self._started(initialized=True)
+        return self._shared
+
+    def _started(self, *, initialized: bool) -> _Connection:
+        if initialized and self._failures >= _TRIES:
+            raise Unready(f"the server does not get through INIT: {self._problem}")
+        try:
+            connection = _Connection(self._launch, self._patience, self._uid)
+        except (OSError, ValueError) as error:
+            raise Unready(f"the server cannot be started: {error}") from error
+        if not initialized:
+            return connection
+        try:
+            answer = connection.kernel.init()
+        except (Gone, Hangs, Violation, ProtocolError) as error:
+            self._failures += 1
+            self._problem = f"{error}; the server: {connection.end()}"
+            raise Unready(f"INIT before it: {self._problem}") from error
+        if connection.kernel.session.agreed is None:
+            self._failures += 1
+            self._problem = connection.kernel.session.refused or str(answer.errno)
+            connection.end()
+            raise Unready(f"INIT before it: {self._problem}")
+        self._failures = 0
+        connection.kernel.purge()
+        return connection
+
+    def _drop(self) -> None:
+        """Ends the shared server, with nothing left of what was made on it."""
+        if self._shared is None:
+            return
+        connection, self._shared = self._shared, None
+        try:
+            connection.kernel.tidy(everything=True)
+        except (Gone, Hangs, Violation, ProtocolError):
+            pass  # it has shown by its verdict that it is of no more use
+        connection.end()
+
+
+class _Trouble(Exception):
+    """The server crashed or hung while it was found out what it offers."""
+
+    def __init__(self, verdict: Verdict, why: str) -> None:
+        super().__init__(why)
+        self.verdict = verdict
