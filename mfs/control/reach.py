@@ -50,7 +50,11 @@ class Call:
 
     async def end(self) -> None:
         """The input is complete."""
-        await self._give({"end": True})
+        try:
+            await self._link.send({"end": True})
+        except LinkLost:
+            # An operation without an input may be done before it hears of the end: the answers are there, or say more.
+            return
 
     async def _give(self, message: Message) -> None:
         try:

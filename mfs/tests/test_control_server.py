@@ -52,6 +52,14 @@ async def test_an_operation_is_done_and_its_result_told() -> None:
         assert at.volume.head.root is not None
 
 
+async def test_an_answer_that_is_there_before_the_end_of_the_input_is_heard() -> None:
+    async with served() as on, on.reached.call("commit") as call:
+        # Long enough for the other end to be closed.
+        await trio.sleep(0.2)
+        await call.end()
+        assert (await call.finish())["root"].startswith("bafy")
+
+
 async def test_an_error_has_its_errno_and_the_path() -> None:
     async with served() as at:
         with pytest.raises(OperationFailed) as caught:
