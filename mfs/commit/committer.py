@@ -178,7 +178,10 @@ class Committer:
             self._store.put(previous, self.head.encode())
         if built.root is None:
             raise OSError("the root directory has no CID")
-        return Commit(built.root, built.meta, previous, point.time, point.next_ino, point.log)
+        commit = Commit(built.root, built.meta, previous, point.time, point.next_ino, point.log)
+        # Once more, under its CID: should the record be damaged one day, this is how it is found.
+        self._store.put(commit.cid, commit.encode())
+        return commit
 
     async def flush(self) -> None:
         """Make the blocks and small records that were put so far durable.  OSError: the disk did not take them."""

@@ -45,7 +45,7 @@ class Commit:
 
     @property
     def cid(self) -> CID:
-        """The CID of the commit: that of :meth:`encode` as a raw block.  The newest is not kept as a block yet."""
+        """The CID of the commit: that of :meth:`encode` as a raw block."""
         return cid_v1(RAW, hashlib.sha256(self.encode()).digest())
 
     @classmethod
