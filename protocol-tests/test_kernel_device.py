@@ -18,29 +18,28 @@ from pathlib import Path
 
 import pytest
 import trio
-from calls import BY_OPCODE, outcome
-from descriptors import RealDescriptor
-from two_kernels import FLAGS, Real, connected, init_answer, ok, using
 
 from rawfuse import DeviceChannel, Server
 from rawfuse import wire as w
 from rawfuse.channel import ChannelClosed, channel_of_fd, passed_fd, receive_channel, send_fd, seqpacket_pair
 from rawfuse.mount import (
     DeviceError,
-    MountError,
     find_mount,
     mount,
     mount_detached,
     open_device,
     set_sync_init,
 )
-from rawfuse.session.device import Asleep
 from rawfuse.tests.memoryfs import MemoryFs
 from rawfuse.wire import constants as c
 from rawfuse.wire.flags import InitFlags
+from tools.conform.linux.stage.calls import BY_OPCODE, outcome
+from tools.conform.linux.stage.kernels import connected
+from tools.conform.linux.stage.made_up import FLAGS, init_answer, ok
+from tools.conform.linux.stage.real import Real
+from tools.conform.linux.stage.script import BUFFER, using
 
 pytestmark = pytest.mark.kernel("root")
-BUFFER = 1 << 21
 
 
 @pytest.fixture
@@ -66,17 +65,6 @@ def number_of(call: object, *arguments: object) -> int | None:
     return 0
 
 
-def events(fd: int) -> int:
-    poll = select.poll()
-    poll.register(fd, select.POLLIN | select.POLLOUT)
-    return next(iter(poll.poll(0)), (fd, 0))[1]
-
-
-def test_an_ioctl_that_is_none_is_enotty(device: int, kernel: Real) -> None:
-    assert number_of(fcntl.ioctl, device, 0xE5FF) == errno.ENOTTY
-    assert number_of(fcntl.ioctl, kernel.fd, 0xE5FF) == errno.ENOTTY
-
-
 @pytest.mark.parametrize("how", ["abort", "unmount"])
 def test_a_channel_ends_with_its_connection(kernel: Real, how: str) -> None:
     kernel.abort() if how == "abort" else kernel.unmount()
@@ -84,43 +72,6 @@ def test_a_channel_ends_with_its_connection(kernel: Real, how: str) -> None:
     with pytest.raises(ChannelClosed):
         channel.receive_nowait(bytearray(BUFFER))
     channel.close()
-
-
-def test_a_descriptor_closed_under_a_read_that_sleeps_lives_on_and_takes_the_next_request() -> None:
-    descriptor = RealDescriptor(blocking=True)
-    kernel = Real(descriptor)
-    init = w.decode_request(bytearray(message := descriptor.read(BUFFER)), len(message), 0, False)
-    descriptor.write(ok(init, init_answer()))
-    with pytest.raises(Asleep):
-        descriptor.read(BUFFER)
-    os.close(kernel.fd)
-    descriptor.fd = -1
-    finish = kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
-    assert b"f\0" in descriptor.woken(BUFFER)
-    kernel.threads[0].join(5)
-    with pytest.raises(ConnectionAbortedError):
-        finish()
-    kernel.mount.close()
-
-
-@pytest.mark.parametrize(("max_write", "number"), [(1 << 16, 0), (1 << 20, errno.EINVAL)])
-def test_a_pipe_takes_a_request_when_it_holds_the_largest(max_write: int, number: int) -> None:
-    with connected("real", init_answer(max_write=max_write)) as kernel:
-        assert isinstance(kernel, Real)
-        read, write = os.pipe()
-        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 1 << 20)
-        finish = kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
-        kernel.queued(1)
-        assert number_of(os.splice, kernel.fd, write, max_write + 80) == number
-        if not number:
-            message = os.read(read, BUFFER)
-            request = w.decode_request(bytearray(message), len(message), 45, True)
-            reply = ok(request, w.fuse_entry_out(nodeid=2, attr=w.fuse_attr(ino=2, mode=0o100644)).pack())
-            os.write(write, reply)
-            assert os.splice(read, kernel.fd, len(reply)) == len(reply)
-            assert outcome(finish) == 2
-        for end in (read, write):
-            os.close(end)
 
 
 def test_a_request_given_up_before_it_is_read_never_comes(kernel: Real) -> None:
@@ -133,18 +84,6 @@ def test_a_request_given_up_before_it_is_read_never_comes(kernel: Real) -> None:
     channel = DeviceChannel(os.dup(kernel.fd))
     assert channel.receive_nowait(bytearray(BUFFER)) is None
     channel.close()
-
-
-def test_a_read_brings_one_message_scattered_as_one_likes(kernel: Real) -> None:
-    finishes = [kernel.call(BY_OPCODE[opcode]) for opcode in (c.FUSE_STATFS, c.FUSE_LOOKUP)]
-    time.sleep(0.05)
-    head, rest = bytearray(40), bytearray(BUFFER)
-    for _ in finishes:
-        length = os.readv(kernel.fd, [head, rest])
-        request = w.decode_request(bytearray(head + rest[: length - 40]), length, 45, True)
-        kernel.answer(request)
-    for finish in finishes:
-        outcome(finish)
 
 
 def test_a_reply_goes_to_the_descriptor_its_request_came_from(kernel: Real) -> None:
@@ -201,40 +140,6 @@ def test_a_backing_file_is_read_and_written_by_the_kernel_alone(tmp_path: Path) 
         channel.close()
 
 
-PASSED, CACHED, DIRECT = c.FOPEN_PASSTHROUGH, 0, c.FOPEN_DIRECT_IO
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "seen"),
-    [(PASSED, CACHED, "EIO"), (PASSED, DIRECT, "EIO"), (CACHED, PASSED, "EIO"), (DIRECT, PASSED, None)],
-    ids=["cached second", "direct second", "cached first", "direct first, which does no harm"],
-)
-def test_another_way_of_opening_beside_a_passthrough_open_is_eio(
-    tmp_path: Path, first: int, second: int, seen: str | None
-) -> None:
-    (tmp_path / "back").write_bytes(b"data")
-    with connected("real", init_answer(FLAGS | InitFlags.FUSE_PASSTHROUGH, max_stack_depth=1)) as kernel:
-        assert isinstance(kernel, Real)
-        channel = DeviceChannel(os.dup(kernel.fd))
-        with (tmp_path / "back").open("rb+") as file:
-            backing = channel.backing_open(file.fileno())
-
-        def opening(flags: int) -> bytes:
-            return w.fuse_open_out(fh=7, open_flags=flags, backing_id=backing if flags == PASSED else 0).pack()
-
-        opened: list[int] = []
-        opener = threading.Thread(target=lambda: opened.append(os.open("f", os.O_RDONLY, dir_fd=kernel.root)))
-        with using(kernel, {c.FUSE_OPEN: opening(first)}):
-            opener.start()
-            kernel.until(-1, done=lambda: not opener.is_alive())
-        with using(kernel, {c.FUSE_OPEN: opening(second)}):
-            assert outcome(kernel.call(BY_OPCODE[c.FUSE_OPEN])) == seen
-        closer = threading.Thread(target=os.close, args=(opened[0],))
-        closer.start()
-        kernel.until(-1, done=lambda: not closer.is_alive())
-        channel.close()
-
-
 def serving(fd: int, filesystem: MemoryFs) -> threading.Thread:
     thread = threading.Thread(target=lambda: trio.run(Server(filesystem, DeviceChannel(fd)).serve), daemon=True)
     thread.start()
@@ -250,21 +155,6 @@ def test_a_mount_with_synchronous_init_waits_until_it_was_answered(device: int) 
         assert os.fstatvfs(detached.root_fd).f_blocks == 1000
     server.join(5)
     assert not server.is_alive()
-
-
-def test_a_failing_synchronous_init_fails_the_mount(device: int) -> None:
-    set_sync_init(device)
-
-    def refuse() -> None:
-        message = os.read(device, BUFFER)
-        os.write(device, w.fuse_out_header(16, -errno.EPROTO, int.from_bytes(message[8:16], sys.byteorder)).pack())
-
-    thread = threading.Thread(target=refuse, daemon=True)
-    thread.start()
-    with pytest.raises(MountError) as failed:
-        mount_detached(fd=device)
-    assert failed.value.errno == errno.ENOTCONN
-    thread.join(5)
 
 
 def test_dev_fd_names_a_descriptor(device: int) -> None:

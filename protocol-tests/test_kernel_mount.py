@@ -149,47 +149,6 @@ def test_a_bind_mount_shows_a_directory_of_it_read_only(point: Path) -> None:
             umount(point, lazy=True)
 
 
-IN_A_NAMESPACE = """
-import ctypes, os, sys
-from rawfuse.mount import mount, unshare_user_mount_namespace
-if os.getuid() == 0:
-    os.setgroups([]); os.setgid(65534); os.setuid(65534)
-    ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE: changing ids took /proc/self away, as exec would not have
-uid = os.getuid()
-unshare_user_mount_namespace()
-assert os.getuid() == uid
-here = mount(sys.argv[1], device=sys.argv[2])
-print(here.is_standing(), len(os.read(here.fd, 1 << 17)))
-"""
-
-
-@pytest.mark.kernel("root", "userns")
-def test_an_ordinary_user_mounts_in_a_namespace_of_their_own() -> None:
-    # A node of mode 0666, as /dev/fuse is on most systems; tmp_path itself is closed to other users.
-    directory = Path("/run") / f"rawfuse-{os.getpid()}"
-    directory.mkdir()
-    try:
-        device = directory / "fuse"
-        status = os.stat("/dev/fuse")
-        os.mknod(device, 0o20666, status.st_rdev)
-        device.chmod(0o666)
-        (directory / "mnt").mkdir()
-        ran = subprocess.run(
-            [sys.executable, "-c", IN_A_NAMESPACE, str(directory / "mnt"), str(device)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"},
-        )
-        assert (ran.stdout, ran.stderr) == ("True 104\n", "")
-        assert find_mount(directory / "mnt") is None, "seen by that process alone"
-    finally:
-        for path in (directory / "fuse", directory / "mnt"):
-            if path.exists():
-                path.unlink() if not path.is_dir() else path.rmdir()
-        directory.rmdir()
-
-
 def test_a_namespace_is_refused_once_there_are_threads() -> None:
     script = (
         "import threading, time\n"

@@ -13,9 +13,6 @@ from typing import Any
 
 import pytest
 import trio
-from calls import BLOCK_CALLS, BY_OPCODE, CALLS, PLUS, SystemCall, outcome
-from fuseblk import mount_block_device
-from made_up import usual
 
 from rawfuse import DeviceChannel, Filesystem, Server
 from rawfuse import wire as w
@@ -25,6 +22,9 @@ from rawfuse.session.negotiation import DEFAULT_WANTS
 from rawfuse.wire import constants as c
 from rawfuse.wire.flags import InitFlags
 from rawfuse.wire.opcodes import OPERATIONS, Operation
+from tools.conform.linux.stage.calls import BLOCK_CALLS, BY_OPCODE, CALLS, PLUS, SystemCall, outcome
+from tools.conform.linux.stage.fuseblk import mount_block_device
+from tools.conform.linux.stage.made_up import usual
 
 pytestmark = pytest.mark.kernel("root")
 

@@ -9,21 +9,17 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-from calls import BY_OPCODE, OPENDIR, D, F, SystemCall, opened, outcome, with_directory
-from two_kernels import FLAGS, KERNELS, SIZE, connected, entry, error, init_answer, ok, open_buffered, using
-
 from rawfuse import wire as w
 from rawfuse.wire import constants as c
 from rawfuse.wire.flags import InitFlags
 
-KINDS = [pytest.param("real", marks=pytest.mark.kernel("root")), "fake"]
+from ..stage.calls import BY_OPCODE, OPENDIR, D, F, SystemCall, opened, outcome, with_directory
+from ..stage.kernels import KERNELS, connected, kind_alone
+from ..stage.made_up import FLAGS, SIZE, entry, error, init_answer, ok, open_buffered
+from ..stage.script import using
+from ..trial import case, holds, over, same, trial
+
 PAGE = 4096
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def init_size(size: int) -> Callable[[w.Request], bytes]:
@@ -31,50 +27,54 @@ def init_size(size: int) -> Callable[[w.Request], bytes]:
 
 
 REFUSED = [
-    pytest.param(lambda r: error(r, errno.EPROTO), 0, id="an error"),
-    pytest.param(lambda r: ok(r), 0, id="no bytes"),
-    pytest.param(init_size(65), errno.EINVAL, id="65 bytes"),
-    pytest.param(lambda r: ok(r, b"\6\0\0\0" + init_answer()[4:]), 0, id="major 6"),
-    pytest.param(lambda r: ok(r, b"\10\0\0\0" + init_answer()[4:]), 0, id="major 8"),
-    pytest.param(lambda r: ok(r, init_answer(FLAGS | InitFlags.FUSE_ALLOW_IDMAP)), 0, id="ALLOW_IDMAP unchecked"),
+    case(lambda r: error(r, errno.EPROTO), 0, id="an error"),
+    case(lambda r: ok(r), 0, id="no bytes"),
+    case(init_size(65), errno.EINVAL, id="65 bytes"),
+    case(lambda r: ok(r, b"\6\0\0\0" + init_answer()[4:]), 0, id="major 6"),
+    case(lambda r: ok(r, b"\10\0\0\0" + init_answer()[4:]), 0, id="major 8"),
+    case(lambda r: ok(r, init_answer(FLAGS | InitFlags.FUSE_ALLOW_IDMAP)), 0, id="ALLOW_IDMAP unchecked"),
 ]
 
 
-@pytest.mark.parametrize(("message", "says"), REFUSED)
-def test_a_bad_answer_to_init_ends_the_connection(kind: str, message: Callable[[w.Request], bytes], says: int) -> None:
+@trial(on=kind_alone)
+@over(("message", "says"), REFUSED)
+def a_bad_answer_to_init_ends_the_connection(kind: str, message: Callable[[w.Request], bytes], says: int) -> None:
     kernel = KERNELS[kind]()
     try:
-        assert kernel.write(message(kernel.expect(c.FUSE_INIT))) == says
+        same(kernel.write(message(kernel.expect(c.FUSE_INIT))), says)
         for _ in range(2):
-            assert outcome(kernel.call(BY_OPCODE[c.FUSE_GETATTR])) == "ECONNREFUSED"
-        assert kernel.next() is None, "no second INIT"
+            same(outcome(kernel.call(BY_OPCODE[c.FUSE_GETATTR])), "ECONNREFUSED")
+        holds(kernel.next() is None, "no second INIT")
     finally:
         kernel.close()
 
 
-@pytest.mark.parametrize("size", [8, 16, 24, 63, 64])
-@pytest.mark.parametrize("minor", [5, 22, 23, 45])
-def test_init_may_be_answered_with_8_to_64_bytes_at_any_minor(kind: str, size: int, minor: int) -> None:
+@trial(on=kind_alone)
+@over("size", [8, 16, 24, 63, 64])
+@over("minor", [5, 22, 23, 45])
+def init_may_be_answered_with_8_to_64_bytes_at_any_minor(kind: str, size: int, minor: int) -> None:
     with connected(kind, init_answer(minor=minor)[:size], minor=minor) as kernel:
-        assert kernel.run(BY_OPCODE[c.FUSE_GETATTR], {c.FUSE_GETATTR: _attr(minor)}) == 1
+        same(kernel.run(BY_OPCODE[c.FUSE_GETATTR], {c.FUSE_GETATTR: _attr(minor)}), 1)
 
 
 def _attr(minor: int) -> bytes:
     return w.fuse_attr_out(attr_valid=9, attr=w.fuse_attr(ino=1, mode=0o40755)).pack()[: 96 if minor < 9 else 104]
 
 
-@pytest.mark.parametrize("flag", [InitFlags.FUSE_POSIX_ACL, None], ids=["POSIX_ACL", "default_permissions"])
-def test_idmapped_mounts_need_modes_to_be_checked(kind: str, flag: InitFlags | None) -> None:
+@trial(on=kind_alone)
+@over("flag", [InitFlags.FUSE_POSIX_ACL, None], ids=["POSIX_ACL", "default_permissions"])
+def idmapped_mounts_need_modes_to_be_checked(kind: str, flag: InitFlags | None) -> None:
     flags = FLAGS | InitFlags.FUSE_ALLOW_IDMAP | (flag or InitFlags(0))
     with connected(kind, init_answer(flags), default_permissions=flag is None) as kernel:
-        assert outcome(kernel.call(BY_OPCODE[c.FUSE_LOOKUP])) == 2
+        same(outcome(kernel.call(BY_OPCODE[c.FUSE_LOOKUP])), 2)
 
 
 MINORS = [3, 4, 8, 9, 11, 12, 15, 16, 22, 23, 44, 45]
 
 
-@pytest.mark.parametrize("minor", MINORS)
-@pytest.mark.parametrize(
+@trial(on=kind_alone)
+@over("minor", MINORS)
+@over(
     ("opcode", "first", "before", "since"),
     [
         (c.FUSE_LOOKUP, 9, 120, 128),
@@ -84,7 +84,7 @@ MINORS = [3, 4, 8, 9, 11, 12, 15, 16, 22, 23, 44, 45]
         (c.FUSE_CREATE, 9, 136, 144),
     ],
 )
-def test_replies_have_the_size_of_the_minor_answered(
+def replies_have_the_size_of_the_minor_answered(
     kind: str, minor: int, opcode: int, first: int, before: int, since: int
 ) -> None:
     right, wrong = (since, before) if minor >= first else (before, since)
@@ -94,13 +94,14 @@ def test_replies_have_the_size_of_the_minor_answered(
             with using(kernel, dict(old)):
                 finish = kernel.call(BY_OPCODE[opcode])
                 request = kernel.expect(opcode)
-                assert kernel.write(ok(request, bytes(size))) == says
+                same(kernel.write(ok(request, bytes(size))), says)
                 with using(kernel, {c.FUSE_LOOKUP: errno.EIO, c.FUSE_GETATTR: errno.EIO}):
                     outcome(finish)
 
 
-@pytest.mark.parametrize("minor", MINORS)
-@pytest.mark.parametrize(
+@trial(on=kind_alone)
+@over("minor", MINORS)
+@over(
     ("opcode", "name", "first", "before", "since"),
     [
         (c.FUSE_MKNOD, 4, 12, 8, 16),
@@ -109,7 +110,7 @@ def test_replies_have_the_size_of_the_minor_answered(
         (c.FUSE_READ, 0, 9, 24, 40),
     ],
 )
-def test_requests_have_the_size_of_the_minor_answered(
+def requests_have_the_size_of_the_minor_answered(
     kind: str, minor: int, opcode: int, name: int, first: int, before: int, since: int
 ) -> None:
     found = entry(2, 0o100644)[: 120 if minor < 9 else 128]
@@ -119,27 +120,29 @@ def test_requests_have_the_size_of_the_minor_answered(
             finish = kernel.call(BY_OPCODE[opcode])
             request = kernel.expect(opcode)
             expected = since if minor >= first or opcode == c.FUSE_READ else before
-            assert kernel.lengths[-1] == 40 + expected + name
+            same(kernel.lengths[-1], 40 + expected + name)
             kernel.write(error(request, errno.EIO))
-            assert outcome(finish) == "EIO"
+            same(outcome(finish), "EIO")
 
 
-@pytest.mark.parametrize(("ext", "size"), [(True, 16), (False, 8)])
-@pytest.mark.parametrize("minor", [23, 45])
-def test_setxattr_is_longer_with_setxattr_ext_whatever_the_minor(kind: str, ext: bool, size: int, minor: int) -> None:
+@trial(on=kind_alone)
+@over(("ext", "size"), [(True, 16), (False, 8)])
+@over("minor", [23, 45])
+def setxattr_is_longer_with_setxattr_ext_whatever_the_minor(kind: str, ext: bool, size: int, minor: int) -> None:
     flags = FLAGS if ext else FLAGS & ~InitFlags.FUSE_SETXATTR_EXT
     with connected(kind, init_answer(flags, minor=minor), minor=minor, setxattr_ext=ext) as kernel:
         finish = kernel.call(BY_OPCODE[c.FUSE_SETXATTR])
         kernel.answer(kernel.expect(c.FUSE_SETXATTR))
-        assert kernel.lengths[-1] == 40 + size + len(b"user.a\0" + b"1")
+        same(kernel.lengths[-1], 40 + size + len(b"user.a\0" + b"1"))
         finish()
 
 
-def test_a_copy_is_asked_for_by_opcode_53_even_below_minor_45(kind: str) -> None:
+@trial(on=kind_alone)
+def a_copy_is_asked_for_by_opcode_53_even_below_minor_45(kind: str) -> None:
     with connected(kind, init_answer(minor=44), minor=44) as kernel:
         finish = kernel.call(BY_OPCODE[c.FUSE_COPY_FILE_RANGE_64])
         kernel.answer(kernel.expect(c.FUSE_COPY_FILE_RANGE_64))
-        assert outcome(finish) == 100
+        same(outcome(finish), 100)
 
 
 def directory_ioctl(fd: int) -> object:
@@ -148,8 +151,8 @@ def directory_ioctl(fd: int) -> object:
 
 HELD_BACK = [
     # opcode, the call, what it comes to below the minor and from it on
-    pytest.param(BY_OPCODE[c.FUSE_RENAME2], 23, "EINVAL", 0, id="RENAME2"),
-    pytest.param(
+    case(BY_OPCODE[c.FUSE_RENAME2], 23, "EINVAL", 0, id="RENAME2"),
+    case(
         SystemCall(
             c.FUSE_IOCTL,
             with_directory(directory_ioctl),
@@ -164,33 +167,35 @@ HELD_BACK = [
 ]
 
 
-@pytest.mark.parametrize(("call", "first", "before", "since"), HELD_BACK)
-@pytest.mark.parametrize("behind", [-1, 0])
-def test_below_a_minor_a_request_is_held_back(
+@trial(on=kind_alone)
+@over(("call", "first", "before", "since"), HELD_BACK)
+@over("behind", [-1, 0])
+def below_a_minor_a_request_is_held_back(
     kind: str, call: SystemCall, first: int, before: object, since: object, behind: int
 ) -> None:
     with connected(kind, init_answer(minor=first + behind), minor=first + behind) as kernel:
-        assert (outcome(kernel.call(call)) or 0) == (before if behind else since)
-        assert (call.opcode in kernel.opcodes) == (not behind)
+        same(outcome(kernel.call(call)) or 0, before if behind else since)
+        same(call.opcode in kernel.opcodes, not behind)
 
 
-def test_flags2_is_passed_over_without_init_ext(kind: str) -> None:
+@trial(on=kind_alone)
+def flags2_is_passed_over_without_init_ext(kind: str) -> None:
     flags = (FLAGS | InitFlags.FUSE_ALLOW_IDMAP) & ~InitFlags.FUSE_INIT_EXT
     with connected(kind, init_answer(flags)) as kernel:  # with it, this INIT would have failed
-        assert outcome(kernel.call(BY_OPCODE[c.FUSE_LOOKUP])) == 2
+        same(outcome(kernel.call(BY_OPCODE[c.FUSE_LOOKUP])), 2)
 
 
 SIZES = [
     # flags beyond BIG_WRITES, max_write, max_pages, max_read: largest READ, WRITE, buffered WRITE
-    pytest.param(InitFlags.FUSE_BIG_WRITES, 1 << 20, 256, None, 32, 32, 32, id="no MAX_PAGES"),
-    pytest.param(InitFlags.FUSE_MAX_PAGES, 1 << 20, 64, None, 64, 64, 1, id="no BIG_WRITES"),
-    pytest.param(FLAGS, 1 << 20, 256, None, 256, 256, 256, id="all"),
-    pytest.param(FLAGS, 1 << 20, 1000, None, 256, 256, 256, id="more pages than the limit"),
-    pytest.param(FLAGS, 1 << 16, 256, None, 256, 16, 16, id="max_write"),
-    pytest.param(FLAGS, 1 << 20, 16, None, 16, 16, 16, id="max_pages"),
-    pytest.param(FLAGS, 1 << 20, 0, None, 1, 1, 1, id="no pages"),
-    pytest.param(FLAGS, 0, 256, None, 256, 1, 1, id="max_write 0"),
-    pytest.param(FLAGS, 1 << 20, 256, 65536, 16, 256, 256, id="max_read"),
+    case(InitFlags.FUSE_BIG_WRITES, 1 << 20, 256, None, 32, 32, 32, id="no MAX_PAGES"),
+    case(InitFlags.FUSE_MAX_PAGES, 1 << 20, 64, None, 64, 64, 1, id="no BIG_WRITES"),
+    case(FLAGS, 1 << 20, 256, None, 256, 256, 256, id="all"),
+    case(FLAGS, 1 << 20, 1000, None, 256, 256, 256, id="more pages than the limit"),
+    case(FLAGS, 1 << 16, 256, None, 256, 16, 16, id="max_write"),
+    case(FLAGS, 1 << 20, 16, None, 16, 16, 16, id="max_pages"),
+    case(FLAGS, 1 << 20, 0, None, 1, 1, 1, id="no pages"),
+    case(FLAGS, 0, 256, None, 256, 1, 1, id="max_write 0"),
+    case(FLAGS, 1 << 20, 256, 65536, 16, 256, 256, id="max_read"),
 ]
 
 
@@ -209,8 +214,9 @@ def writing(root: int) -> object:
     return opened("f", os.O_RDWR, lambda fd: os.pwrite(fd, aligned(), 0), root)
 
 
-@pytest.mark.parametrize(("flags", "max_write", "max_pages", "max_read", "read", "write", "buffered"), SIZES)
-def test_the_largest_messages_follow_from_init(
+@trial(on=kind_alone)
+@over(("flags", "max_write", "max_pages", "max_read", "read", "write", "buffered"), SIZES)
+def the_largest_messages_follow_from_init(
     kind: str,
     flags: InitFlags,
     max_write: int,
@@ -225,7 +231,7 @@ def test_the_largest_messages_follow_from_init(
     with connected(kind, answer, setxattr_ext=False, **options) as kernel:
         if kind == "fake":
             holds = kernel.session.holds  # type: ignore[union-attr]
-            assert (holds.read, holds.write, holds.buffered_write) == (read * PAGE, write * PAGE, buffered * PAGE)
+            same((holds.read, holds.write, holds.buffered_write), (read * PAGE, write * PAGE, buffered * PAGE))
             return
         seen = []
         for act, opcode, fields in (
@@ -236,24 +242,26 @@ def test_the_largest_messages_follow_from_init(
             kernel.requests.clear()
             kernel.run(SystemCall(opcode, act, (F,)), fields)
             seen.append(max(r.arg.size for r in kernel.requests if r.opcode == opcode))  # type: ignore[attr-defined]
-    assert seen == [read * PAGE, write * PAGE, buffered * PAGE]
+    same(seen, [read * PAGE, write * PAGE, buffered * PAGE])
 
 
-@pytest.mark.parametrize(("flags", "longest"), [(FLAGS, 4095), (FLAGS & ~InitFlags.FUSE_MAX_PAGES, 1024)])
-def test_max_pages_lifts_the_longest_name(kind: str, flags: InitFlags, longest: int) -> None:
+@trial(on=kind_alone)
+@over(("flags", "longest"), [(FLAGS, 4095), (FLAGS & ~InitFlags.FUSE_MAX_PAGES, 1024)])
+def max_pages_lifts_the_longest_name(kind: str, flags: InitFlags, longest: int) -> None:
 
     with connected(kind, init_answer(flags)) as kernel:
         if kind == "fake":
-            assert kernel.session.holds.name == longest  # type: ignore[union-attr]
+            same(kernel.session.holds.name, longest)  # type: ignore[union-attr]
             return
         # The VFS itself takes no component of more than 255 bytes in a path but passes it on to the file system;
         # a path has at most 4095.
         for length, result in ((min(longest, 4090), "ENOENT"), (longest + 1, "ENAMETOOLONG")):
             call = SystemCall(c.FUSE_LOOKUP, lambda root, n=length: os.stat(b"n" * n, dir_fd=root), ())  # type: ignore[misc]
-            assert outcome(kernel.call(call)) == result
+            same(outcome(kernel.call(call)), result)
 
 
-def test_passthrough_stands_back_for_the_writeback_cache(kind: str) -> None:
+@trial(on=kind_alone)
+def passthrough_stands_back_for_the_writeback_cache(kind: str) -> None:
     both = FLAGS | InitFlags.FUSE_PASSTHROUGH | InitFlags.FUSE_WRITEBACK_CACHE
     for flags, depth, number in (
         (both, 1, errno.EPERM),
@@ -261,4 +269,4 @@ def test_passthrough_stands_back_for_the_writeback_cache(kind: str) -> None:
         (both & ~InitFlags.FUSE_WRITEBACK_CACHE, 1, 0),
     ):
         with connected(kind, init_answer(flags, max_stack_depth=depth)) as kernel:
-            assert kernel.backing_open() == number
+            same(kernel.backing_open(), number)

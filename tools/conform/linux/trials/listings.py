@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
-
-import pytest
-from calls import PLUS, lookup, outcome
-from two_kernels import DIR, FLAGS, REG, Fake, Real, connected, dirent, direntplus, init_answer, ok
 
 from rawfuse import wire as w
 from rawfuse.session import Answered
 from rawfuse.wire import constants as c
 from rawfuse.wire.flags import InitFlags
 
-Kernel = Real | Fake
-KINDS = [pytest.param("real", marks=pytest.mark.kernel("root")), "fake"]
+from ..stage.calls import PLUS, lookup, outcome
+from ..stage.kernels import Kernel, connected, kind_alone
+from ..stage.made_up import DIR, FLAGS, REG, dirent, direntplus, init_answer, ok
+from ..trial import case, over, same, trial
+
 FILE = REG | 0o644
 
 
-@pytest.fixture(params=KINDS)
-def kernel(request: pytest.FixtureRequest) -> Generator[Kernel, None, None]:
-    with connected(request.param, init_answer(FLAGS | InitFlags.FUSE_DO_READDIRPLUS)) as one:
-        yield one
+@contextmanager
+def listing(kind: str) -> Generator[Kernel, None, None]:
+    """A kernel that asks for attributes with its listings."""
+    with connected(kind, init_answer(FLAGS | InitFlags.FUSE_DO_READDIRPLUS)) as script:
+        yield script
 
 
 def one(name: bytes, nodeid: int = 9, **fields: int) -> bytes:
@@ -31,39 +32,41 @@ def one(name: bytes, nodeid: int = 9, **fields: int) -> bytes:
 
 
 NOT_A_LISTING = [
-    pytest.param(one(b"a/b"), id="a slash"),
-    pytest.param(one(b""), id="an empty name"),
-    pytest.param(one(b"n" * 4096), id="a name of 4096 bytes"),
+    case(one(b"a/b"), id="a slash"),
+    case(one(b""), id="an empty name"),
+    case(one(b"n" * 4096), id="a name of 4096 bytes"),
 ]
 
 
-@pytest.mark.parametrize("body", NOT_A_LISTING)
-def test_a_listing_that_begins_with_a_bad_name_is_eio(kernel: Kernel, body: bytes) -> None:
+@trial(on=listing)
+@over("body", NOT_A_LISTING)
+def a_listing_that_begins_with_a_bad_name_is_eio(kernel: Kernel, body: bytes) -> None:
     finish = kernel.call(PLUS)
-    assert kernel.write(ok(kernel.expect(c.FUSE_READDIRPLUS), body)) == 0
-    assert outcome(finish) == "EIO"
+    same(kernel.write(ok(kernel.expect(c.FUSE_READDIRPLUS), body)), 0)
+    same(outcome(finish), "EIO")
 
 
 LISTINGS = [
-    pytest.param(one(b"one") + one(b"a/b", 10) + one(b"two", 11), [b"one"], id="up to a slash"),
-    pytest.param(one(b"one") + one(b"two", 10)[:-1], [b"one"], id="up to a cut"),
-    pytest.param(one(b"one") + bytes(151), [b"one"], id="up to half a head"),
-    pytest.param(one(b"one") + one(b"two", 10, ino=0), [b"one"], id="without inode 0"),
-    pytest.param(one(b"one", 0) + one(b"two", 10), [b"one", b"two"], id="with a name alone"),
-    pytest.param(one(b"on\0e") + one(b"two", 10), [b"on", b"two"], id="with a NUL in a name"),
-    pytest.param(one(b"one", kind=0) + one(b"x", 10, kind=99), [b"one", b"x"], id="of types"),
-    pytest.param(one(b"one") + one(b"root", 1) + one(b"x", 10), [b"one", b"root", b"x"], id="with the root"),
-    pytest.param(one(b"one", mode=0o644) + one(b"x", 10), [b"one", b"x"], id="of no type"),
-    pytest.param(b"", [], id="of nothing"),
+    case(one(b"one") + one(b"a/b", 10) + one(b"two", 11), [b"one"], id="up to a slash"),
+    case(one(b"one") + one(b"two", 10)[:-1], [b"one"], id="up to a cut"),
+    case(one(b"one") + bytes(151), [b"one"], id="up to half a head"),
+    case(one(b"one") + one(b"two", 10, ino=0), [b"one"], id="without inode 0"),
+    case(one(b"one", 0) + one(b"two", 10), [b"one", b"two"], id="with a name alone"),
+    case(one(b"on\0e") + one(b"two", 10), [b"on", b"two"], id="with a NUL in a name"),
+    case(one(b"one", kind=0) + one(b"x", 10, kind=99), [b"one", b"x"], id="of types"),
+    case(one(b"one") + one(b"root", 1) + one(b"x", 10), [b"one", b"root", b"x"], id="with the root"),
+    case(one(b"one", mode=0o644) + one(b"x", 10), [b"one", b"x"], id="of no type"),
+    case(b"", [], id="of nothing"),
 ]
 
 
-@pytest.mark.parametrize(("body", "names"), LISTINGS)
-def test_the_names_of_a_listing_with_attributes(kernel: Kernel, body: bytes, names: list[bytes]) -> None:
+@trial(on=listing)
+@over(("body", "names"), LISTINGS)
+def the_names_of_a_listing_with_attributes(kernel: Kernel, body: bytes, names: list[bytes]) -> None:
     finish = kernel.call(PLUS)
-    assert kernel.write(ok(kernel.expect(c.FUSE_READDIRPLUS), body)) == 0
+    same(kernel.write(ok(kernel.expect(c.FUSE_READDIRPLUS), body)), 0)
     answer_ends(kernel)
-    assert outcome(finish) == names
+    same(outcome(finish), names)
 
 
 def answer_ends(kernel: Kernel) -> None:
@@ -79,7 +82,7 @@ def answer_ends(kernel: Kernel) -> None:
 
 def listed(kernel: Kernel, body: bytes) -> None:
     finish = kernel.call(PLUS)
-    assert kernel.write(ok(kernel.expect(c.FUSE_READDIRPLUS), body)) == 0
+    same(kernel.write(ok(kernel.expect(c.FUSE_READDIRPLUS), body)), 0)
     answer_ends(kernel)
     outcome(finish)
 
@@ -96,31 +99,34 @@ def forgotten(kernel: Kernel) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def test_each_entry_of_each_reply_takes_one_reference(kernel: Kernel) -> None:
+@trial(on=listing)
+def each_entry_of_each_reply_takes_one_reference(kernel: Kernel) -> None:
     body = one(b"one", 9) + one(b"two", 10, off=2)
     listed(kernel, body)
     listed(kernel, one(b"two", 10))
-    assert forgotten(kernel) == []
+    same(forgotten(kernel), [])
     kernel.drop([(9, b"one"), (10, b"two")])
-    assert forgotten(kernel) == [(9, 1), (10, 2)]
+    same(forgotten(kernel), [(9, 1), (10, 2)])
 
 
-def test_dots_and_names_alone_take_no_reference(kernel: Kernel) -> None:
+@trial(on=listing)
+def dots_and_names_alone_take_no_reference(kernel: Kernel) -> None:
     listed(kernel, one(b".", 20, mode=DIR) + one(b"..", 21, off=2, mode=DIR) + one(b"one", 0, off=3))
     kernel.drop([(20, b"."), (21, b".."), (9, b"one")])
-    assert [found for found in forgotten(kernel) if found[1]] == []
+    same([found for found in forgotten(kernel) if found[1]], [])
 
 
-@pytest.mark.parametrize(
+@trial(on=listing)
+@over(
     ("entry", "nodeid"),
     [
-        pytest.param(one(b"bad", 1), 1, id="the root"),
-        pytest.param(one(b"bad", 12, mode=0o644), 12, id="no type"),
+        case(one(b"bad", 1), 1, id="the root"),
+        case(one(b"bad", 12, mode=0o644), 12, id="no type"),
     ],
 )
-def test_a_reference_to_what_is_not_believed_is_given_back_at_once(kernel: Kernel, entry: bytes, nodeid: int) -> None:
+def a_reference_to_what_is_not_believed_is_given_back_at_once(kernel: Kernel, entry: bytes, nodeid: int) -> None:
     listed(kernel, one(b"one", 9) + entry)
-    assert forgotten(kernel) == [(nodeid, 1)]
+    same(forgotten(kernel), [(nodeid, 1)])
 
 
 @dataclass(frozen=True)
@@ -150,8 +156,8 @@ class Listing:
                 offset = entry.off
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_cookies_come_back_as_they_were_given(kind: str) -> None:
+@trial(on=kind_alone)
+def cookies_come_back_as_they_were_given(kind: str) -> None:
     cookies = {0: [(b"one", 7), (b"two", 1 << 62)], 1 << 62: [(b"three", 3)], 3: []}
     with connected(kind) as kernel:
         finish = kernel.call(Listing())
@@ -162,5 +168,5 @@ def test_cookies_come_back_as_they_were_given(kind: str) -> None:
             asked.append(request.arg.offset)
             entries = cookies[request.arg.offset]
             kernel.write(ok(request, b"".join(dirent(name, off=off) for name, off in entries)))
-        assert outcome(finish) == [b"one", b"two", b"three"]
-        assert asked == [*cookies]
+        same(outcome(finish), [b"one", b"two", b"three"])
+        same(asked, [*cookies])

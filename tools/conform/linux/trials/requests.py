@@ -11,50 +11,48 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
-
-import pytest
-from calls import BY_OPCODE, F, SystemCall, outcome
-from made_up import DIR, FLAGS, REG, attr, entry, init_answer, ok, open_buffered
-from two_kernels import Real, connected, using
 
 from rawfuse import wire as w
 from rawfuse.wire import constants as c
 from rawfuse.wire.extensions import SecurityContexts, SupplementaryGroups
 from rawfuse.wire.flags import InitFlags
 
-pytestmark = pytest.mark.kernel("root")
+from ..stage.calls import BY_OPCODE, F, SystemCall, outcome
+from ..stage.kernels import connected, kind_alone, really
+from ..stage.made_up import DIR, FLAGS, REG, attr, entry, init_answer, ok, open_buffered
+from ..stage.real import Real
+from ..stage.script import using
+from ..trial import case, holds, over, same, trial
+
 GROUP = 4711
-
-
-@pytest.fixture
-def kernel() -> Generator[Real, None, None]:
-    with connected("real") as one:
-        assert isinstance(one, Real)
-        yield one
 
 
 def pids(kernel: Real, kind: type[w.Request]) -> set[int]:
     return {request.pid for request in kernel.requests if isinstance(request, kind)}
 
 
-def test_what_the_kernel_does_by_itself_has_pid_0(kernel: Real) -> None:
+@trial(on=really)
+def what_the_kernel_does_by_itself_has_pid_0(kernel: Real) -> None:
     kernel.run(BY_OPCODE[c.FUSE_READ])
     kernel.run(BY_OPCODE[c.FUSE_READDIR])
     kernel.run(BY_OPCODE[c.FUSE_STATFS])  # by then the releases have come
-    assert pids(kernel, w.Init) == pids(kernel, w.Release) == pids(kernel, w.ReleaseDir) == {0}
+    own: tuple[type[w.Request], ...] = (w.Init, w.Release, w.ReleaseDir)
+    for kind in own:
+        same(pids(kernel, kind), {0}, kind.__name__)
     callers = {thread.native_id for thread in kernel.threads}
     for kind in (w.Lookup, w.Open, w.Read, w.ReadDir, w.StatFs):
-        assert pids(kernel, kind) <= callers, kind
+        holds(pids(kernel, kind) <= callers, f"{kind.__name__} has the pid of its caller")
 
 
-def test_a_file_without_a_name_is_asked_for_by_a_slash(kernel: Real) -> None:
+@trial(on=really)
+def a_file_without_a_name_is_asked_for_by_a_slash(kernel: Real) -> None:
     kernel.run(BY_OPCODE[c.FUSE_TMPFILE])
-    assert [one.name for one in kernel.requests if isinstance(one, w.TmpFile)] == [b"/"]
+    same([one.name for one in kernel.requests if isinstance(one, w.TmpFile)], [b"/"])
 
 
-@pytest.mark.parametrize(("dont_mask", "mode"), [(False, 0o750), (True, 0o777)])
-def test_the_mode_of_mkdir_is_masked_already_unless_dont_mask(dont_mask: bool, mode: int) -> None:
+@trial(on=kind_alone)
+@over(("dont_mask", "mode"), [(False, 0o750), (True, 0o777)])
+def the_mode_of_mkdir_is_masked_already_unless_dont_mask(_: str, dont_mask: bool, mode: int) -> None:
     flags = FLAGS | InitFlags.FUSE_DONT_MASK if dont_mask else FLAGS
     mkdir = SystemCall(c.FUSE_MKDIR, lambda root: os.mkdir("new", 0o777, dir_fd=root), ())
     before = os.umask(0o027)
@@ -64,18 +62,21 @@ def test_the_mode_of_mkdir_is_masked_already_unless_dont_mask(dont_mask: bool, m
             (request,) = (one for one in kernel.requests if isinstance(one, w.MkDir))
     finally:
         os.umask(before)
-    assert (request.arg.mode, request.arg.umask) == (mode, 0o027)
+    same((request.arg.mode, request.arg.umask), (mode, 0o027))
 
 
-def test_truncating_says_whose_locks_it_respects(kernel: Real) -> None:
+@trial(on=really)
+def truncating_says_whose_locks_it_respects(kernel: Real) -> None:
     kernel.run(SystemCall(c.FUSE_SETATTR, lambda root: os.truncate(f"/proc/self/fd/{root}/f", 5), (F,)))
     (request,) = (one for one in kernel.requests if isinstance(one, w.SetAttr))
-    assert request.arg.valid & c.FATTR_LOCKOWNER and request.arg.valid & c.FATTR_SIZE
+    both = c.FATTR_LOCKOWNER | c.FATTR_SIZE
+    same(request.arg.valid & both, both, "FATTR_LOCKOWNER and FATTR_SIZE")
 
 
-def test_a_listing_is_asked_for_as_large_as_the_callers_buffer(kernel: Real) -> None:
+@trial(on=really)
+def a_listing_is_asked_for_as_large_as_the_callers_buffer(kernel: Real) -> None:
     kernel.run(BY_OPCODE[c.FUSE_READDIR])
-    assert {one.arg.size for one in kernel.requests if isinstance(one, w.ReadDir)} == {32768}
+    same({one.arg.size for one in kernel.requests if isinstance(one, w.ReadDir)}, {32768})
 
 
 MKDIR = "import os, sys; os.mkdir('new', dir_fd=int(sys.argv[1]))"
@@ -98,53 +99,60 @@ def made_by_a_member_of(group: int, flags: InitFlags) -> w.MkDir:
     return request
 
 
-def test_a_supplementary_group_comes_where_it_is_the_directorys() -> None:
+@trial(on=kind_alone)
+def a_supplementary_group_comes_where_it_is_the_directorys(_: str) -> None:
     request = made_by_a_member_of(GROUP, InitFlags.FUSE_CREATE_SUPP_GROUP)
-    assert request.extensions == (SupplementaryGroups((GROUP,)),)
+    same(request.extensions, (SupplementaryGroups((GROUP,)),))
 
 
-def test_a_security_context_comes_empty_where_no_module_has_one() -> None:
+@trial(on=kind_alone)
+def a_security_context_comes_empty_where_no_module_has_one(_: str) -> None:
     request = made_by_a_member_of(GROUP, InitFlags.FUSE_SECURITY_CTX)
-    assert request.extensions == (SecurityContexts(()),)
+    same(request.extensions, (SecurityContexts(()),))
 
 
-def test_no_extension_comes_that_was_not_agreed_on() -> None:
-    assert made_by_a_member_of(GROUP, InitFlags(0)).extensions == ()
+@trial(on=kind_alone)
+def no_extension_comes_that_was_not_agreed_on(_: str) -> None:
+    same(made_by_a_member_of(GROUP, InitFlags(0)).extensions, ())
 
 
-def test_posix_acls_make_the_kernel_check_modes() -> None:
+@trial(on=kind_alone)
+def posix_acls_make_the_kernel_check_modes(_: str) -> None:
     """As default_permissions does, which is not given here: the server is not asked."""
     for flags, asked in ((FLAGS, True), (FLAGS | InitFlags.FUSE_POSIX_ACL, False)):
         with connected("real", init_answer(flags)) as kernel:
             kernel.run(BY_OPCODE[c.FUSE_ACCESS])
-            assert (c.FUSE_ACCESS in kernel.opcodes) == asked
+            same(c.FUSE_ACCESS in kernel.opcodes, asked)
 
 
-@pytest.mark.parametrize(
+@trial(on=really)
+@over(
     ("number", "asked"),
     [
-        pytest.param(errno.EOPNOTSUPP, [53, 53], id="EOPNOTSUPP"),
-        pytest.param(errno.EXDEV, [53, 53], id="EXDEV"),
-        pytest.param(errno.ENOSYS, [53, 47, 47], id="ENOSYS"),
+        case(errno.EOPNOTSUPP, [53, 53], id="EOPNOTSUPP"),
+        case(errno.EXDEV, [53, 53], id="EXDEV"),
+        case(errno.ENOSYS, [53, 47, 47], id="ENOSYS"),
     ],
 )
-def test_a_copy_refused_is_read_and_written_and_the_next_one_asked_for_again(
+def a_copy_refused_is_read_and_written_and_the_next_one_asked_for_again(
     kernel: Real, number: int, asked: list[int]
 ) -> None:
     with using(kernel, {c.FUSE_COPY_FILE_RANGE_64: number}):
         for _ in range(2):
-            assert outcome(kernel.call(BY_OPCODE[c.FUSE_COPY_FILE_RANGE_64])) == 100
-    assert [opcode for opcode in kernel.opcodes if opcode in (47, 53)] == asked
-    assert (c.FUSE_READ in kernel.opcodes) == (number != errno.ENOSYS)
+            same(outcome(kernel.call(BY_OPCODE[c.FUSE_COPY_FILE_RANGE_64])), 100)
+    same([opcode for opcode in kernel.opcodes if opcode in (47, 53)], asked)
+    same(c.FUSE_READ in kernel.opcodes, number != errno.ENOSYS)
 
 
-def test_einval_ends_a_copy(kernel: Real) -> None:
+@trial(on=really)
+def einval_ends_a_copy(kernel: Real) -> None:
     with using(kernel, {c.FUSE_COPY_FILE_RANGE_64: errno.EINVAL}):
-        assert outcome(kernel.call(BY_OPCODE[c.FUSE_COPY_FILE_RANGE_64])) == "EINVAL"
-    assert c.FUSE_READ not in kernel.opcodes
+        same(outcome(kernel.call(BY_OPCODE[c.FUSE_COPY_FILE_RANGE_64])), "EINVAL")
+    same(kernel.opcodes.count(c.FUSE_READ), 0, "READs")
 
 
-def test_a_clone_of_a_file_is_refused_without_a_request(kernel: Real) -> None:
+@trial(on=really)
+def a_clone_of_a_file_is_refused_without_a_request(kernel: Real) -> None:
     def act(root: int) -> object:
         source, target = os.open("f", os.O_RDONLY, dir_fd=root), os.open("n1", os.O_WRONLY, dir_fd=root)
         try:
@@ -153,15 +161,16 @@ def test_a_clone_of_a_file_is_refused_without_a_request(kernel: Real) -> None:
             os.close(source)
             os.close(target)
 
-    assert outcome(kernel.call(SystemCall(c.FUSE_IOCTL, act, ()))) == "EOPNOTSUPP"
-    assert c.FUSE_IOCTL not in kernel.opcodes
+    same(outcome(kernel.call(SystemCall(c.FUSE_IOCTL, act, ()))), "EOPNOTSUPP")
+    same(kernel.opcodes.count(c.FUSE_IOCTL), 0, "IOCTLs")
 
 
 HUGE = 16 << 30
 
 
-@pytest.mark.parametrize(("absent", "length"), [(False, HUGE), (True, 0xFFFFF000)])
-def test_one_message_copies_whatever_length_in_64_bits(kernel: Real, absent: bool, length: int) -> None:
+@trial(on=really)
+@over(("absent", "length"), [(False, HUGE), (True, 0xFFFFF000)])
+def one_message_copies_whatever_length_in_64_bits(kernel: Real, absent: bool, length: int) -> None:
     def act(root: int) -> object:
         source, target = os.open("n1", os.O_RDONLY, dir_fd=root), os.open("n2", os.O_WRONLY, dir_fd=root)
         try:
@@ -178,9 +187,9 @@ def test_one_message_copies_whatever_length_in_64_bits(kernel: Real, absent: boo
         kernel.answer(kernel.expect(c.FUSE_COPY_FILE_RANGE_64), errno.ENOSYS)
     request = kernel.expect(c.FUSE_COPY_FILE_RANGE if absent else c.FUSE_COPY_FILE_RANGE_64)
     assert isinstance(request, w.CopyFileRange | w.CopyFileRange64)
-    assert (request.nodeid, request.arg.nodeid_out, request.arg.len) == (101, 102, length)
+    same((request.nodeid, request.arg.nodeid_out, request.arg.len), (101, 102, length))
     kernel.answer(request, errno.EINVAL)
-    assert outcome(finish) == "EINVAL"
+    same(outcome(finish), "EINVAL")
 
 
 def written_and_synced(root: int) -> None:
@@ -190,19 +199,21 @@ def written_and_synced(root: int) -> None:
     os.close(fd)
 
 
-def test_cached_writes_come_without_a_caller() -> None:
+@trial(on=kind_alone)
+def cached_writes_come_without_a_caller(_: str) -> None:
     flags = FLAGS | InitFlags.FUSE_WRITEBACK_CACHE
     with connected("real", init_answer(flags)) as kernel, using(kernel, {**open_buffered()}):
         kernel.run(SystemCall(c.FUSE_WRITE, written_and_synced, ()))
         writes = [one for one in kernel.requests if isinstance(one, w.Write)]
-        assert {one.pid for one in writes} == {0}
-        assert all(one.arg.write_flags & c.FUSE_WRITE_CACHE for one in writes)
+        same({one.pid for one in writes}, {0})
+        holds(all(one.arg.write_flags & c.FUSE_WRITE_CACHE for one in writes), "each WRITE says FUSE_WRITE_CACHE")
 
 
-def test_a_reference_dropped_has_pid_0(kernel: Real) -> None:
+@trial(on=really)
+def a_reference_dropped_has_pid_0(kernel: Real) -> None:
     kernel.run(SystemCall(c.FUSE_LOOKUP, lambda root: os.stat("n1", dir_fd=root).st_ino, ()))
     dropping = threading.Thread(target=kernel.drop, args=([(101, b"n1")],))
     dropping.start()
     forget = kernel.expect(c.FUSE_FORGET)
     dropping.join(5)
-    assert (forget.nodeid, forget.pid, forget.uid) == (101, 0, 0)
+    same((forget.nodeid, forget.pid, forget.uid), (101, 0, 0))

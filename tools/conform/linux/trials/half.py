@@ -14,16 +14,17 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-import pytest
-from calls import BY_OPCODE, outcome
-from two_kernels import FLAGS, Fake, Real, attr_out, connected, init_answer, ok, open_buffered, using
-
 from rawfuse import wire as w
 from rawfuse.wire import constants as c
 from rawfuse.wire.flags import InitFlags
 
-Kernel = Real | Fake
-KINDS = [pytest.param("real", marks=pytest.mark.kernel("root")), "fake"]
+from ..stage.calls import BY_OPCODE, outcome
+from ..stage.kernels import Kernel, connected, kind_alone
+from ..stage.made_up import FLAGS, attr_out, init_answer, ok, open_buffered
+from ..stage.real import Real
+from ..stage.script import using
+from ..trial import over, same, trial
+
 SIZE = 8192
 """Bytes: the least that a device is read with, where max_write is 4096."""
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -99,13 +100,9 @@ def half_written(kernel: Kernel, message: bytes, action: Callable[[], None]) -> 
     return 0
 
 
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.mark.parametrize(("flag", "number"), [(True, errno.ECONNABORTED), (False, errno.ENODEV)])
-def test_an_abort_while_a_request_is_read_ends_the_read_as_any_other(kind: str, flag: bool, number: int) -> None:
+@trial(on=kind_alone)
+@over(("flag", "number"), [(True, errno.ECONNABORTED), (False, errno.ENODEV)])
+def an_abort_while_a_request_is_read_ends_the_read_as_any_other(kind: str, flag: bool, number: int) -> None:
     """Older kernels said ENOENT here; since the connection's end is looked at after the copy nothing does any more.
 
     A server reads again after ENOENT all the same: what is said then is the end.
@@ -114,30 +111,32 @@ def test_an_abort_while_a_request_is_read_ends_the_read_as_any_other(kind: str, 
     with connected(kind, answer) as kernel:
         finish = kernel.call(BY_OPCODE[c.FUSE_GETATTR])
         kernel.queued(1)
-        assert half_read(kernel, kernel.abort) == number
+        same(half_read(kernel, kernel.abort), number)
         settled(kernel)
-        assert outcome(finish) == "ECONNABORTED"
+        same(outcome(finish), "ECONNABORTED")
 
 
-def test_an_abort_while_a_reply_is_written_leaves_nothing_to_answer(kind: str) -> None:
+@trial(on=kind_alone)
+def an_abort_while_a_reply_is_written_leaves_nothing_to_answer(kind: str) -> None:
     with connected(kind, init_answer(max_write=4096)) as kernel:
         finish = kernel.call(BY_OPCODE[c.FUSE_GETATTR])
         request = kernel.expect(c.FUSE_GETATTR)
-        assert half_written(kernel, ok(request, attr_out(1, 0o40755)), kernel.abort) == errno.ENOENT
+        same(half_written(kernel, ok(request, attr_out(1, 0o40755)), kernel.abort), errno.ENOENT)
         settled(kernel)
-        assert outcome(finish) == "ECONNABORTED"
+        same(outcome(finish), "ECONNABORTED")
 
 
-def test_a_message_copied_slowly_is_copied_all_the_same(kind: str) -> None:
+@trial(on=kind_alone)
+def a_message_copied_slowly_is_copied_all_the_same(kind: str) -> None:
     with connected(kind, init_answer(max_write=4096)) as kernel:
         finish = kernel.call(BY_OPCODE[c.FUSE_GETATTR])
         kernel.queued(1)
-        assert half_read(kernel, lambda: None) == 0
+        same(half_read(kernel, lambda: None), 0)
         first = kernel.requests[0].unique + 2
         request = w.GetAttr(unique=first)
-        assert half_written(kernel, ok(request, attr_out(1, 0o40755)), lambda: None) == 0
+        same(half_written(kernel, ok(request, attr_out(1, 0o40755)), lambda: None), 0)
         settled(kernel)
-        assert outcome(finish) == 1
+        same(outcome(finish), 1)
 
 
 def settled(kernel: Kernel) -> None:

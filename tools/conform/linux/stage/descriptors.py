@@ -13,7 +13,7 @@ import threading
 from rawfuse.mount import open_device, set_sync_init
 from rawfuse.session.device import Asleep, Descriptor
 
-__all__ = ["Descriptor", "RealDescriptor", "unmounted"]
+__all__ = ["Descriptor", "FakeDescriptor", "RealDescriptor", "unmounted"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE = 0x8004E500

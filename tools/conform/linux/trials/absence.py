@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import errno
 import select
-from collections.abc import Generator
-
-import pytest
-from calls import BLOCK_CALLS, BY_OPCODE, OPEN, OPENDIR, D, F, SystemCall, outcome, with_directory, with_file
-from two_kernels import FLAGS, Fake, Real, connected, error, init_answer, open_buffered, unmounting, using
 
 from rawfuse import wire as w
 from rawfuse.session.absence import INSTEAD, REMEMBERED
 from rawfuse.wire import constants as c
 from rawfuse.wire.flags import InitFlags
-from rawfuse.wire.opcodes import OPERATIONS
-from rawfuse.wire.replies import answered
 
-Kernel = Real | Fake
-KINDS = [pytest.param("real", marks=pytest.mark.kernel("root")), "fake"]
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def kernel(kind: str) -> Generator[Kernel, None, None]:
-    with connected(kind) as one:
-        yield one
-
+from ..stage.calls import BLOCK_CALLS, BY_OPCODE, OPEN, OPENDIR, D, F, SystemCall, outcome, with_directory, with_file
+from ..stage.fake import Fake
+from ..stage.kernels import Kernel, connected, kind_alone, unmounting
+from ..stage.made_up import FLAGS, error, init_answer, open_buffered
+from ..stage.script import using
+from ..trial import holds, over, same, trial
 
 SUCCESS = None
 CASES = [
@@ -75,14 +60,15 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("opcode", "seen"), CASES)
-def test_enosys_is_seen_as_and_remembered_or_not(kind: str, opcode: int, seen: object) -> None:
+@trial(on=kind_alone)
+@over(("opcode", "seen"), CASES)
+def enosys_is_seen_as_and_remembered_or_not(kind: str, opcode: int, seen: object) -> None:
     flags = FLAGS | InitFlags.FUSE_DO_READDIRPLUS if opcode == c.FUSE_READDIRPLUS else FLAGS
     block = BY_OPCODE[opcode] in BLOCK_CALLS
     with connected(kind, init_answer(flags), block=block) as kernel, using(kernel, {opcode: errno.ENOSYS}):
         results = [outcome(kernel.call(BY_OPCODE[opcode])) for _ in range(2)]
-        assert results == [seen, seen]
-        assert kernel.opcodes.count(opcode) == (1 if opcode in REMEMBERED else 2)
+        same(results, [seen, seen])
+        same(kernel.opcodes.count(opcode), 1 if opcode in REMEMBERED else 2)
 
 
 ELSEWHERE = {c.FUSE_INTERRUPT, c.FUSE_INIT, c.FUSE_DESTROY}
@@ -91,12 +77,8 @@ NEVER_SENT = {c.FUSE_SETUPMAPPING, c.FUSE_REMOVEMAPPING, c.CUSE_INIT}
 """Of virtiofs and of CUSE."""
 
 
-def test_every_opcode_that_is_answered_is_tried() -> None:
-    tried = {opcode for opcode, _ in CASES} | {*INSTEAD} | ELSEWHERE
-    assert {one.opcode for one in OPERATIONS if answered(one.opcode)} - NEVER_SENT - IGNORED <= tried
-
-
-@pytest.mark.parametrize(
+@trial(on=connected)
+@over(
     ("opcode", "value"),
     [
         (c.FUSE_CREATE, None),
@@ -105,70 +87,75 @@ def test_every_opcode_that_is_answered_is_tried() -> None:
         (c.FUSE_LSEEK, 1 << 20),
     ],
 )
-def test_other_requests_take_the_place_of_an_absent_one(kernel: Kernel, opcode: int, value: object) -> None:
+def other_requests_take_the_place_of_an_absent_one(kernel: Kernel, opcode: int, value: object) -> None:
     finish = kernel.call(BY_OPCODE[opcode])
     kernel.answer(kernel.expect(opcode), errno.ENOSYS)
     before = len(kernel.opcodes)
     first = outcome(finish)
     # What the kernel has in its caches it does not ask for: CREATE knows the name to be absent, LSEEK the size.
     asked = kernel.opcodes[before:]
-    assert first == (4096 if opcode == c.FUSE_COPY_FILE_RANGE_64 and isinstance(kernel, Fake) else value)
+    same(first, 4096 if opcode == c.FUSE_COPY_FILE_RANGE_64 and isinstance(kernel, Fake) else value)
     cached = {c.FUSE_LOOKUP, c.FUSE_GETATTR}
-    assert {*INSTEAD[opcode]} - cached <= {*asked}
+    holds({*INSTEAD[opcode]} - cached <= {*asked}, f"{sorted({*INSTEAD[opcode]} - cached)} are asked, and not {asked}")
     outcome(kernel.call(BY_OPCODE[opcode]))
-    assert kernel.opcodes.count(opcode) == 1
+    same(kernel.opcodes.count(opcode), 1)
 
 
-def test_copying_ends_with_read_and_write_when_both_opcodes_are_absent(kernel: Kernel) -> None:
+@trial(on=connected)
+def copying_ends_with_read_and_write_when_both_opcodes_are_absent(kernel: Kernel) -> None:
     absent: dict[int, bytes | int] = {c.FUSE_COPY_FILE_RANGE_64: errno.ENOSYS, c.FUSE_COPY_FILE_RANGE: errno.ENOSYS}
     with using(kernel, absent):
         for _ in range(2):
-            assert not isinstance(outcome(kernel.call(BY_OPCODE[c.FUSE_COPY_FILE_RANGE_64])), str)
-    assert [kernel.opcodes.count(opcode) for opcode in absent] == [1, 1]
-    assert c.FUSE_READ in kernel.opcodes and c.FUSE_WRITE in kernel.opcodes
+            copied = outcome(kernel.call(BY_OPCODE[c.FUSE_COPY_FILE_RANGE_64]))
+            holds(isinstance(copied, int | None), f"the copy succeeds, and not {copied}")
+    same([kernel.opcodes.count(opcode) for opcode in absent], [1, 1])
+    holds({c.FUSE_READ, c.FUSE_WRITE} <= {*kernel.opcodes}, "READ and WRITE come in the copy's place")
 
 
-def test_an_open_that_is_absent_has_no_release(kernel: Kernel) -> None:
+@trial(on=connected)
+def an_open_that_is_absent_has_no_release(kernel: Kernel) -> None:
     with using(kernel, {c.FUSE_OPEN: errno.ENOSYS}):
         kernel.run(BY_OPCODE[c.FUSE_OPEN])
         kernel.run(BY_OPCODE[c.FUSE_STATFS])
-    assert c.FUSE_RELEASE not in kernel.opcodes
+    same(kernel.opcodes.count(c.FUSE_RELEASE), 0, "RELEASEs")
 
 
 IGNORED = {c.FUSE_RELEASE, c.FUSE_RELEASEDIR}
 
 
-@pytest.mark.parametrize("opcode", sorted(IGNORED))
-def test_a_release_that_is_absent_is_passed_over_and_comes_again(kernel: Kernel, opcode: int) -> None:
+@trial(on=connected)
+@over("opcode", sorted(IGNORED))
+def a_release_that_is_absent_is_passed_over_and_comes_again(kernel: Kernel, opcode: int) -> None:
     listing = SystemCall(opcode, with_directory(lambda fd: None), (D, OPENDIR, lambda: w.ReleaseDir(nodeid=3)))
     file = SystemCall(opcode, with_file(lambda fd: None), (F, OPEN, lambda: w.Release(nodeid=2)))
     with using(kernel, {opcode: errno.ENOSYS}):
         for _ in range(2):
-            assert outcome(kernel.call(file if opcode == c.FUSE_RELEASE else listing)) is None
+            same(outcome(kernel.call(file if opcode == c.FUSE_RELEASE else listing)), None)
         kernel.run(BY_OPCODE[c.FUSE_STATFS])
-    assert kernel.opcodes.count(opcode) == 2
+    same(kernel.opcodes.count(opcode), 2)
 
 
-def test_a_destroy_that_is_absent_is_passed_over(kind: str) -> None:
+@trial(on=kind_alone)
+def a_destroy_that_is_absent_is_passed_over(kind: str) -> None:
     with connected(kind, block=True) as kernel:
         finish = unmounting(kernel)
-        assert kernel.write(error(kernel.expect(c.FUSE_DESTROY), errno.ENOSYS)) == 0
+        same(kernel.write(error(kernel.expect(c.FUSE_DESTROY), errno.ENOSYS)), 0)
         finish()
 
 
-@pytest.mark.kernel("root")
-@pytest.mark.parametrize("absent", [False, True])
-def test_getxattr_absent_ends_the_question_for_capabilities_before_a_first_write(absent: bool) -> None:
-    with connected("real") as kernel, using(kernel, {c.FUSE_GETXATTR: errno.ENOSYS if absent else errno.ENODATA}):
+@trial(on=kind_alone)
+@over("absent", [False, True])
+def getxattr_absent_ends_the_question_for_capabilities_before_a_first_write(kind: str, absent: bool) -> None:
+    with connected(kind) as kernel, using(kernel, {c.FUSE_GETXATTR: errno.ENOSYS if absent else errno.ENODATA}):
         outcome(kernel.call(BY_OPCODE[c.FUSE_GETXATTR]))
         kernel.opcodes.clear()
         kernel.run(BY_OPCODE[c.FUSE_WRITE], open_buffered())
-        assert (c.FUSE_GETXATTR in kernel.opcodes) != absent
+        same(c.FUSE_GETXATTR in kernel.opcodes, not absent, "GETXATTR is asked")
 
 
-@pytest.mark.kernel("root")
-def test_an_opendir_that_is_absent_has_its_listing_kept() -> None:
-    with connected("real") as kernel, using(kernel, {c.FUSE_OPENDIR: errno.ENOSYS}):
+@trial(on=kind_alone)
+def an_opendir_that_is_absent_has_its_listing_kept(kind: str) -> None:
+    with connected(kind) as kernel, using(kernel, {c.FUSE_OPENDIR: errno.ENOSYS}):
         for _ in range(2):
-            assert outcome(kernel.call(BY_OPCODE[c.FUSE_READDIR])) == [b"one", b"two"]
-        assert kernel.opcodes.count(c.FUSE_READDIR) == 2, "once with entries, once at the end"
+            same(outcome(kernel.call(BY_OPCODE[c.FUSE_READDIR])), [b"one", b"two"])
+        same(kernel.opcodes.count(c.FUSE_READDIR), 2, "once with entries, once at the end")
