@@ -21,8 +21,10 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("powercut", "rawfuse_tools.powercut.command", "try what a power cut leaves of a program's files"),
     ("trace", "rawfuse_tools.trace.command", "keep every message between the kernel and any FUSE server"),
     ("decode", "rawfuse_tools.decode.command", "say what is in a trace: lines, fields over bytes, statistics"),
+    ("dissector", "rawfuse_tools.dissector.command", "print a dissector of traces for Wireshark and tshark"),
     ("replay", "rawfuse_tools.replay.command", "give the requests of a trace to a server anew, compare its replies"),
     ("conform", "rawfuse_tools.conform.command", "try the rules of the protocol on any FUSE server, without a mount"),
+    ("suites", "rawfuse_tools.suites.command", "run pjdfstest and fsx on MFS, the examples, ext4 or any FUSE server"),
     ("bench", "rawfuse_tools.bench.command", "measure this machine's FUSE and the project's servers on it"),
 )
 

@@ -12,7 +12,9 @@ from typing import Any, Final, Literal, NamedTuple
 from rawfuse.explain.structs import layouts
 from rawfuse.trace.exchanges import Exchange
 from rawfuse.trace.record import Direction, Traced
-from rawfuse.wire import fuse_in_header, fuse_out_header
+from rawfuse.wire import Ioctl, fuse_in_header, fuse_ioctl_iovec, fuse_ioctl_out, fuse_out_header
+from rawfuse.wire.constants import FUSE_EXT_GROUPS, FUSE_IOCTL_RETRY, FUSE_MAX_NR_SECCTX
+from rawfuse.wire.ioctl import IOVEC_MINOR
 from rawfuse.wire.opcodes import BY_OPCODE, NOTIFICATIONS, Array, Body, Fixed, Name, Reply
 from rawfuse.wire.versions import SETXATTR_COMPAT_SIZE, size_at
 
@@ -23,6 +25,8 @@ __all__ = ["Field", "dump", "fields"]
 _NEWEST: Final = 45
 _LINE: Final = 16
 _ALIGNED: Final = 8
+_NUMBER: Final = 8
+_HALF: Final = 4
 _NOTICES: Final = {notice.code: notice for notice in NOTIFICATIONS}
 _LONGEST: Final = 256
 """Bytes of a payload that are shown."""
@@ -45,22 +49,35 @@ class _Walk:
         self.order: Literal["little", "big"] = "little" if message.byteorder == "little" else "big"
         self.minor = message.minor or _NEWEST
         self.at = 0
+        self.stop = len(self.data)
+        """Where what is walked through ends: before the extensions, while it is about the body."""
+
+    @property
+    def left(self) -> int:
+        """Bytes that are left."""
+        return self.stop - self.at
+
+    def number(self, size: int) -> int:
+        """The number that comes next; 0 where it is missing. Goes on nowhere."""
+        part = self.data[self.at : self.at + size] if self.left >= size else b""
+        return int.from_bytes(part, self.order)
 
     def struct(self, name: str, size: int | None = None) -> Iterator[Field]:
         """The members of a struct, as far as there are bytes of it; `size` where it is a shorter one."""
         layout = layouts()[name]
         end = self.at + (size_at(name, layout.size, self.minor) if size is None else size)
         yield from self._members(name, self.at, end)
-        self.at = min(end, len(self.data))
+        self.at = min(end, self.stop)
 
     def _members(self, struct: str, start: int, end: int) -> Iterator[Field]:
         for member in layouts()[struct].members:
             at = start + member.offset
-            if member.flexible or at + member.size > min(end, len(self.data)):
-                continue
             if member.struct is not None:
+                # Also where it is shorter than today's: fuse_attr was, before 7.9.
                 for inner in self._members(member.struct, at, end):
                     yield inner._replace(name=f"{struct}.{member.name}.{inner.name.partition('.')[2]}")
+                continue
+            if member.flexible or at + member.size > min(end, self.stop):
                 continue
             signed = not member.reserved and member.code.islower()
             number = int.from_bytes(self.data[at : at + member.size], self.order, signed=signed)
@@ -68,19 +85,27 @@ class _Walk:
             yield Field(at, member.size, f"{struct}.{member.name}", text)
 
     def name(self, attribute: str) -> Iterator[Field]:
-        end = self.data.find(b"\0", self.at)
-        end = len(self.data) if end < 0 else end + 1
+        end = self.data.find(b"\0", self.at, self.stop)
+        end = self.stop if end < 0 else end + 1
         yield Field(self.at, end - self.at, attribute, name_text(self.data[self.at : end].rstrip(b"\0")))
         self.at = end
 
-    def rest(self, attribute: str) -> Iterator[Field]:
-        length = len(self.data) - self.at
+    def part(self, attribute: str, length: int) -> Iterator[Field]:
+        length = min(length, self.left)
         if length > 0:
             yield Field(self.at, length, attribute, f"{length} bytes")
             self.at += length
 
-    def aligned(self) -> Iterator[Field]:
-        padding = min(-self.at % _ALIGNED, len(self.data) - self.at)
+    def rest(self, attribute: str) -> Iterator[Field]:
+        yield from self.part(attribute, self.left)
+
+    def value(self, attribute: str, size: int) -> Iterator[Field]:
+        if self.left >= size:
+            yield Field(self.at, size, attribute, str(self.number(size)))
+            self.at += size
+
+    def aligned(self, start: int) -> Iterator[Field]:
+        padding = min((start - self.at) % _ALIGNED, self.left)
         if padding > 0:
             yield Field(self.at, padding, "padding", "")
             self.at += padding
@@ -93,7 +118,14 @@ def fields(message: Traced, exchange: Exchange) -> Iterator[Field]:
         yield from walk.struct("fuse_in_header")
         operation = BY_OPCODE.get(_opcode(message)) if message.byteorder == sys.byteorder else None
         if operation is not None:
+            end = walk.stop
+            if operation.extensible and not message.cut:
+                extensions = _ALIGNED * fuse_in_header.unpack_from(message.data).total_extlen
+                walk.stop = max(walk.at, end - extensions)
             yield from _body(walk, operation.body, _short_setxattr(message))
+            walk.stop = end
+            if operation.extensible and not message.cut:
+                yield from _extensions(walk)
     else:
         yield from walk.struct("fuse_out_header")
         yield from _answer(walk, message, exchange)
@@ -117,8 +149,9 @@ def _body(walk: _Walk, body: Body, short: dict[str, int]) -> Iterator[Field]:
         elif isinstance(part, Name):
             yield from walk.name(part.attribute)
         elif isinstance(part, Array):
-            while part.struct and len(walk.data) - walk.at >= layouts()[part.struct].size:
-                yield from walk.struct(part.struct)
+            size = layouts()[part.struct].size if part.struct else _NUMBER
+            while walk.left >= size:
+                yield from walk.struct(part.struct) if part.struct else walk.value(part.attribute, size)
         else:
             yield from walk.rest(part.attribute)
 
@@ -141,17 +174,56 @@ def _answer(walk: _Walk, message: Traced, exchange: Exchange) -> Iterator[Field]
     if reply.kind in ("fixed", "prefix", "head") or (reply.kind == "xattr" and not size):
         for struct in reply.structs:
             yield from walk.struct(struct)
+        if reply.kind == "head":
+            yield from _behind(walk, request)
     elif reply.kind == "dirents":
         yield from _entries(walk, plus=reply.structs != ("fuse_dirent",))
     else:
         yield from walk.rest("data")
 
 
+def _behind(walk: _Walk, request: Any) -> Iterator[Field]:
+    """What follows the struct of a reply to IOCTL: data, or what memory of the caller is wanted."""
+    retry = isinstance(request, Ioctl) and fuse_ioctl_out.unpack_from(walk.data, fuse_out_header.SIZE).flags
+    if retry and retry & FUSE_IOCTL_RETRY and walk.minor >= IOVEC_MINOR:
+        while walk.left >= fuse_ioctl_iovec.SIZE:
+            yield from walk.struct("fuse_ioctl_iovec")
+    yield from walk.rest("data")
+
+
+def _extensions(walk: _Walk) -> Iterator[Field]:
+    """See :mod:`rawfuse.wire.extensions`."""
+    end = walk.stop
+    while walk.left >= layouts()["fuse_ext_header"].size:
+        size, kind = walk.number(_HALF), int.from_bytes(walk.data[walk.at + _HALF : walk.at + _ALIGNED], walk.order)
+        if not _ALIGNED <= size <= walk.left:
+            return
+        walk.stop = walk.at + size
+        start = walk.at
+        yield from walk.struct("fuse_ext_header")
+        if kind <= FUSE_MAX_NR_SECCTX:
+            for _ in range(kind):
+                length = walk.number(_HALF)
+                yield from walk.struct("fuse_secctx")
+                yield from walk.name("secctx_name")
+                yield from walk.part("secctx_value", length)
+                yield from walk.aligned(start)
+        elif kind == FUSE_EXT_GROUPS:
+            count = walk.number(_HALF)
+            yield from walk.struct("fuse_supp_groups")
+            for _ in range(min(count, walk.left // _HALF)):
+                yield from walk.value("supp_group", _HALF)
+        yield from walk.rest("padding" if walk.left < _ALIGNED else "extension")
+        walk.stop = end
+        walk.at = min(end, start + (size + 7 & ~7))
+
+
 def _entries(walk: _Walk, *, plus: bool) -> Iterator[Field]:
     head = layouts()["fuse_direntplus" if plus else "fuse_dirent"].size
-    while len(walk.data) - walk.at >= head:
+    while walk.left >= head:
+        start = walk.at
         if plus:
-            yield from walk.struct("fuse_entry_out")
+            yield from walk.struct("fuse_entry_out", layouts()["fuse_entry_out"].size)
         length = 0
         for found in walk.struct("fuse_dirent"):
             if found.name.endswith(".namelen"):
@@ -160,7 +232,7 @@ def _entries(walk: _Walk, *, plus: bool) -> Iterator[Field]:
         name = walk.data[walk.at : walk.at + length]
         yield Field(walk.at, len(name), "name", name_text(name))
         walk.at += len(name)
-        yield from walk.aligned()
+        yield from walk.aligned(start)
 
 
 def dump(message: Traced, exchange: Exchange) -> Iterator[str]:

@@ -13,10 +13,22 @@ from rawfuse.wire.base import WireStruct
 from rawfuse.wire.flags import FLAG_MEMBERS
 from rawfuse.wire.opcodes import BY_OPCODE
 
-__all__ = ["errno_text", "field_text", "fields_of", "flag_names", "label", "name_text", "open_flag_names"]
+__all__ = [
+    "HEX_MEMBERS",
+    "MODE_MEMBERS",
+    "OPENING_STRUCTS",
+    "OPEN_FLAGS",
+    "errno_text",
+    "field_text",
+    "fields_of",
+    "flag_names",
+    "label",
+    "name_text",
+    "open_flag_names",
+]
 
 _OTHER_NAMES: Final = frozenset({"O_FSYNC", "O_RSYNC", "O_NDELAY"})
-_OPEN_FLAGS: Final = sorted(
+OPEN_FLAGS: Final = sorted(
     ((name, getattr(os, name)) for name in dir(os) if name.startswith("O_") and name not in _OTHER_NAMES),
     # O_SYNC before the O_DSYNC, O_TMPFILE before the O_DIRECTORY that is in it.
     key=lambda item: (-item[1].bit_count(), item[0]),
@@ -24,9 +36,11 @@ _OPEN_FLAGS: Final = sorted(
 _ACCESS: Final = {os.O_RDONLY: "O_RDONLY", os.O_WRONLY: "O_WRONLY", os.O_RDWR: "O_RDWR"}
 _O_ACCMODE: Final = 3
 _O_LARGEFILE: Final = 0o100000
-_OPENING: Final = frozenset({"fuse_open_in", "fuse_create_in", "fuse_release_in", "fuse_read_in", "fuse_write_in"})
-_MODES: Final = frozenset({"mode", "umask"})
-_HEX: Final = frozenset({"lock_owner", "lk_owner", "owner"})
+OPENING_STRUCTS: Final = frozenset(
+    {"fuse_open_in", "fuse_create_in", "fuse_release_in", "fuse_read_in", "fuse_write_in"}
+)
+MODE_MEMBERS: Final = frozenset({"mode", "umask"})
+HEX_MEMBERS: Final = frozenset({"lock_owner", "lk_owner", "owner"})
 
 
 def name_text(name: bytes) -> str:
@@ -57,7 +71,7 @@ def open_flag_names(flags: int) -> str:
     """`O_RDWR|O_TRUNC`; the kernel's own O_LARGEFILE is left out."""
     names = [_ACCESS.get(flags & _O_ACCMODE, "O_ACCMODE")]
     left = flags & ~_O_ACCMODE & ~_O_LARGEFILE
-    for name, value in _OPEN_FLAGS:
+    for name, value in OPEN_FLAGS:
         if value & ~_O_ACCMODE and left & value == value:
             names.append(name)
             left &= ~value
@@ -68,7 +82,7 @@ def open_flag_names(flags: int) -> str:
 
 def flag_names(struct: str, member: str, value: int) -> str | None:
     """The flags of a member by name; None where it holds none."""
-    if struct in _OPENING and member == "flags":
+    if struct in OPENING_STRUCTS and member == "flags":
         return open_flag_names(value)
     kind = FLAG_MEMBERS.get((struct, member))
     if kind is None:
@@ -87,9 +101,9 @@ def field_text(struct: str, member: str, value: Any) -> str:
     names = flag_names(struct, member, value)
     if names is not None:
         return names
-    if member in _MODES:
+    if member in MODE_MEMBERS:
         return f"{value:#o}" if not stat.S_IFMT(value) else f"{stat.filemode(value)} ({value:#o})"
-    if member in _HEX:
+    if member in HEX_MEMBERS:
         return f"{value:#x}"
     return str(value)
 
@@ -111,7 +125,7 @@ def fields_of(struct: WireStruct, *, zeros: bool = False) -> Iterator[tuple[str,
         nanoseconds = _nanoseconds(struct, member)
         if nanoseconds:
             yield member, f"{value}.{nanoseconds:09d}"
-        elif zeros or value or (kind in _OPENING and member == "flags"):
+        elif zeros or value or (kind in OPENING_STRUCTS and member == "flags"):
             yield member, field_text(kind, member, value)
 
 

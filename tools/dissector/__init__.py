@@ -1,0 +1,1 @@
+"""`rawfuse dissector`: the protocol for Wireshark and tshark, made from the schemas."""
