@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _file_format() -> str:
     """What the module that writes the file says of it."""
-    return "\n".join(f"  {line}".rstrip() for line in (pcapng.__doc__ or "").splitlines())
+    return (pcapng.__doc__ or "").strip()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
