@@ -13,6 +13,7 @@ import trio
 from mfs.binds import IPFS_ROOT, Bind, Binds
 from mfs.control.server import serve_control
 from mfs.fuse import MFS
+from mfs.operations.caches import Caches
 from mfs.volume import Volume
 from rawfuse import DeviceChannel, Server
 from rawfuse.mount import Mounted
@@ -53,6 +54,7 @@ async def serve(
     server = Server(MFS(volume), DeviceChannel(mounted.fd))
     serving = trio.CancelScope()
     beside = Binds(mounted.mountpoint, binds)
+    volume.naming.watcher = Caches(volume.tree, server.notify)
     volume.views.ipfs_directory = beside.directory_of(IPFS_ROOT)
     failure: OSError | None = None
     async with trio.open_nursery() as listening:

@@ -1,4 +1,4 @@
-"""As much of DAG-CBOR as CAR headers and IPNS records are made of: a map of text to integers, bytes, lists of CIDs."""
+"""As much of DAG-CBOR as CAR headers and IPNS records are made of: a flat map of text to values."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from mfs.unixfs.errors import InvalidCID
 
 __all__ = ["BadCBOR", "decode_map"]
 
-Value: TypeAlias = "int | bool | bytes | list[CID]"
+Value: TypeAlias = "int | bool | bytes | str | list[CID] | None"
 
-_UNSIGNED, _BYTES, _TEXT, _ARRAY, _MAP, _TAG = 0, 2, 3, 4, 5, 6
+_UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG = range(7)
 _SIMPLE = 7
+_SIMPLE_VALUES = {20: False, 21: True, 22: None}
 _CID_TAG = 42
 _MOST_KEYS = 16
 
@@ -66,19 +67,23 @@ def _text(data: bytes, at: int) -> tuple[str, int]:
     try:
         return raw.decode(), at
     except UnicodeDecodeError:
-        raise BadCBOR("a key is not UTF-8") from None
+        raise BadCBOR("a text is not UTF-8") from None
 
 
 def _value(data: bytes, at: int) -> tuple[Value, int]:
     major, value, after = _head(data, at)
     if major == _UNSIGNED:
         return value, after
-    if major == _SIMPLE and value in (20, 21):
-        return value == 21, after
+    if major == _NEGATIVE:
+        return -1 - value, after
+    if major == _SIMPLE and value in _SIMPLE_VALUES:
+        return _SIMPLE_VALUES[value], after
     if major == _BYTES:
         return _string(data, at, _BYTES)
+    if major == _TEXT:
+        return _text(data, at)
     if major != _ARRAY:
-        raise BadCBOR("a value is neither a number nor bytes nor a list of CIDs")
+        raise BadCBOR("a value is none of number, truth, bytes, text, and list of CIDs")
     found: list[CID] = []
     for _ in range(value):
         cid, after = _cid(data, after)

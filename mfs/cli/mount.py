@@ -6,6 +6,7 @@ import argparse
 import errno
 import os
 import stat
+from collections.abc import Sequence
 
 from mfs.cli.mounts import described, is_beneath, mount_at
 from mfs.cli.problem import Problem, explained
@@ -28,6 +29,7 @@ def mount(arguments: argparse.Namespace) -> int:
         device=device_path(arguments.device),
         ipfs=ipfs,
         ipns=ipns,
+        publish=_checked_publish(arguments.publish, (mountpoint, ipfs, ipns)),
     )
     if arguments.foreground:
         return _serve_in_foreground(service)
@@ -107,6 +109,20 @@ def checked_beside(repo: str, mountpoint: str, *directories: str | None) -> tupl
                 )
         taken.append((directory, place))
     return tuple(places)
+
+
+def _checked_publish(directory: str | None, places: Sequence[str | None]) -> str | None:
+    """The directory for records as an absolute path, None for None; not in the mount, which would wait for itself."""
+    if directory is None:
+        return None
+    path = os.path.realpath(directory)
+    if not os.path.isdir(path) or not os.access(path, os.W_OK | os.X_OK):
+        raise Problem(
+            f"{directory} is no directory that can be written in", "Name one that is there: --publish /var/www/ipns"
+        )
+    if any(place is not None and is_beneath(path, place) for place in places):
+        raise Problem(f"{directory} lies in the mount itself", "Name a directory outside with --publish.")
+    return path
 
 
 def _free_directory(directory: str) -> str:

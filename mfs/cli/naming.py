@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import base64
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mfs.cli.asking import asking
@@ -22,8 +23,8 @@ _SUFFIX = ".ipns-record"
 
 def key(arguments: argparse.Namespace) -> int:
     """Do what was asked with keys."""
-    action, called = arguments.action, arguments.name
-    if action == "list":
+    action, called, file = arguments.action, arguments.name, arguments.file
+    if action in ("ls", "list"):
         return _list(arguments)
     if called is None:
         raise Problem(f"say which key: mfs key {action} NAME")
@@ -32,41 +33,51 @@ def key(arguments: argparse.Namespace) -> int:
     if action == "rm":
         _ask(arguments, "key-remove", called=called)
         return 0
+    if action == "rename":
+        if file is None:
+            raise Problem(f"say what it is to be called: mfs key rename {called} NEW")
+        return _tell(arguments, _ask(arguments, "key-rename", old=called, new=file), "name")
     if action == "import":
-        if arguments.file is None:
-            raise Problem("say which file holds the key: mfs key import NAME FILE")
-        found = _ask(arguments, "key-import", create=True, called=called, key=_encoded(arguments.file))
-        return _tell(arguments, found, "name")
-    file = arguments.file or f"{called}.key"
+        if file is None:
+            raise Problem(f"say which file holds the key: mfs key import {called} FILE")
+        return _tell(arguments, _ask(arguments, "key-import", create=True, called=called, key=_encoded(file)), "name")
+    file = file or f"{called}.key"
     _write_new(file, _ask(arguments, "key-export", called=called)["key"], 0o600)
+    print_line(file)
     return 0
 
 
 def name(arguments: argparse.Namespace) -> int:
     """Do what was asked with names."""
-    action, which = arguments.action, arguments.name
+    action, which, file = arguments.action, arguments.name, arguments.file
     if action == "publish":
-        for one in _ask(arguments, "name-publish", called=which):
+        to = os.path.abspath(arguments.to) if arguments.to is not None else None
+        for one in _ask(arguments, "name-publish", called=which, to=to):
             _tell(arguments, one, "name", "value")
         return 0
+    if arguments.to is not None:
+        raise Problem("--to is for mfs name publish")
     if which is None:
         raise Problem(f"say which name: mfs name {action} NAME")
+    if action == "rm":
+        _ask(arguments, "name-forget", name=which)
+        return 0
     if action == "resolve":
         found = _ask(arguments, "name-resolve", name=which)
         if found["expired"]:
-            until = EPOCH.fromtimestamp(found["until"] // 1_000_000_000, EPOCH.tzinfo).isoformat()
+            until = (EPOCH + timedelta(microseconds=found["until"] // 1000)).strftime("%Y-%m-%dT%H:%M:%SZ")
             raise Problem(
                 f"the record of {which} was good until {until}: it led to {found['value']}",
-                "mfs name import brings a newer one.",
+                f"mfs name import brings a newer one{'; mfs name publish signs one' if found['called'] else ''}.",
             )
         return _tell(arguments, found, "value")
     if action == "import":
-        file = arguments.file or which
-        if arguments.file is None:
-            which = os.path.basename(file).removesuffix(_SUFFIX).partition("_")[0]
-        return _tell(arguments, _ask(arguments, "name-import", create=True, name=which, record=_encoded(file)), "value")
+        if file is None:
+            file, which = which, os.path.basename(which).removesuffix(_SUFFIX)
+        found = _ask(arguments, "name-import", create=True, name=which, record=_encoded(file))
+        return _tell(arguments, found, "name", "value")
     found = _ask(arguments, "name-export", name=which)
-    file = arguments.file or found["name"] + _SUFFIX
+    file = file or found["name"] + _SUFFIX
     _write_new(file, found["record"], 0o644)
     print_line(file)
     return 0

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Service:
     device: str | None = None
     ipfs: str | None = None
     ipns: str | None = None
+    publish: str | None = None
 
     @property
     def binds(self) -> list[Bind]:
@@ -85,6 +87,8 @@ def serve_here(service: Service, ready: Callable[[], None], *, background: bool)
             device=service.device,
         )
         logging.getLogger("mfs").info("process %d serves %s on %s", os.getpid(), service.repo, service.mountpoint)
+        if service.publish is not None:
+            volume.naming.published = Path(service.publish)
         with mounted:
             binds = service.binds
             trio.run(partial(serve, volume, mounted, read_only=service.read_only, ready=answering, binds=binds))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mfs.disk import write_all
 
-__all__ = ["replace_file", "remove_file"]
+__all__ = ["remove_file", "rename_file", "replace_file"]
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
@@ -32,6 +32,12 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         os.unlink(temporary)
         raise
     _sync(path.parent)
+
+
+def rename_file(old: Path, new: Path) -> None:
+    """Rename a file within its directory, durably."""
+    old.rename(new)
+    _sync(new.parent)
 
 
 def remove_file(path: Path) -> None:

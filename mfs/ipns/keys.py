@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mfs.ipns.ed25519 import KEY, public_of
-from mfs.ipns.files import remove_file, replace_file
+from mfs.ipns.files import remove_file, rename_file, replace_file
 from mfs.ipns.name import name_of
 
 __all__ = ["BadKey", "Key", "Keys", "pack_private", "unpack_private"]
@@ -24,7 +24,8 @@ class BadKey(ValueError):
 
 
 class Key(NamedTuple):
-    """A key: what its owner calls it, the private key, and the IPNS name that it is."""
+    """A key: what its owner calls it, the private key, and the IPNS name that it is (as the file says: whoever signs
+    with the key checks that they belong together)."""
 
     called: str
     private: bytes
@@ -38,12 +39,16 @@ def pack_private(private: bytes) -> bytes:
 
 def unpack_private(packed: bytes) -> bytes:
     """The private key in what :func:`pack_private` gave.  Raises BadKey."""
-    if len(packed) != len(_PRIVATE) + 2 * KEY or not packed.startswith(_PRIVATE):
-        raise BadKey("it is not an Ed25519 private key as libp2p writes it (68 bytes, as `ipfs key export` does)")
-    private, public = packed[len(_PRIVATE) : -KEY], packed[-KEY:]
+    private, public = _halves(packed)
     if public_of(private) != public:
         raise BadKey("the private key and the public one do not belong together")
     return private
+
+
+def _halves(packed: bytes) -> tuple[bytes, bytes]:
+    if len(packed) != len(_PRIVATE) + 2 * KEY or not packed.startswith(_PRIVATE):
+        raise BadKey("it is not an Ed25519 private key as libp2p writes it (68 bytes, as `ipfs key export` does)")
+    return packed[len(_PRIVATE) : -KEY], packed[-KEY:]
 
 
 class Keys:
@@ -69,10 +74,10 @@ class Keys:
         except FileNotFoundError:
             return None
         try:
-            private = unpack_private(packed)
+            private, public = _halves(packed)
         except BadKey as error:
             raise BadKey(f"{path}: {error}") from None
-        return Key(called, private, name_of(public_of(private)))
+        return Key(called, private, name_of(public))
 
     def add(self, called: str, private: bytes) -> Key:
         """Keep a key; durable on return.  BadKey where there is one of that name, or the same under another."""
@@ -85,6 +90,14 @@ class Keys:
                 raise BadKey(f"this key is here already, as {other.called}")
         replace_file(self._directory / called, pack_private(private))
         return key
+
+    def rename(self, old: str, new: str) -> None:
+        """Call a key otherwise; durable on return.  BadKey where there is one of that name; FileNotFoundError."""
+        _check(old)
+        _check(new)
+        if self.get(new) is not None:
+            raise BadKey(f"there is a key {new} already")
+        rename_file(self._directory / old, self._directory / new)
 
     def remove(self, called: str) -> None:
         """Forget a key for good.  FileNotFoundError."""

@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from mfs.car.cbor import BadCBOR, decode_map
-from mfs.ipns.ed25519 import sign, verify
-from mfs.ipns.name import public_key_of
+from mfs.ipns import ed25519, rsa
+from mfs.ipns.name import ED25519, RSA, public_key_of
 from mfs.unixfs.errors import MalformedBlock
 from mfs.unixfs.varint import encode_uvarint, read_uvarint
 
-__all__ = ["LIFETIME", "MAX_RECORD", "TTL", "InvalidRecord", "Record", "make", "opened"]
+__all__ = ["LIFETIME", "MAX_RECORD", "TTL", "InvalidRecord", "Record", "claimed", "make", "opened"]
 
 MAX_RECORD = 10 << 10
 """Bytes of a record, at most; others take no longer ones."""
-LIFETIME = timedelta(hours=48)
-TTL = timedelta(minutes=5)
-"""How long others may keep what they resolved."""
+LIFETIME = 48 * 3600 * 1_000_000_000
+"""Nanoseconds for which a record is good."""
+TTL = 5 * 60 * 1_000_000_000
+"""Nanoseconds for which others may keep what they resolved."""
 
 _PREFIX = b"ipns-signature:"
 _EOL = 0
@@ -62,20 +63,21 @@ class Record:
         return now > self.until
 
 
-def make(private: bytes, value: str, sequence: int, now: int, *, lifetime: timedelta = LIFETIME) -> Record:
-    """A record by the owner of `private`, good from `now` on (nanoseconds since the epoch) for `lifetime`."""
-    until = now + lifetime // timedelta(microseconds=1) * 1000
-    ttl = TTL // timedelta(microseconds=1) * 1000
+def make(private: bytes, value: str, sequence: int, until: int, ttl: int = TTL) -> Record:
+    """A record by the owner of the Ed25519 key `private`; `until` and `ttl` in nanoseconds, as in :class:`Record`.
+
+    The same arguments give the same bytes.  InvalidRecord: `value` is too long.
+    """
     content, validity = value.encode(), _format_time(until)
     data = _pack_map({"TTL": ttl, "Value": content, "Sequence": sequence, "Validity": validity, "ValidityType": _EOL})
     fields: dict[int, bytes | int] = {
         1: content,
-        2: sign(private, content + validity + b"EOL"),
+        2: ed25519.sign(private, content + validity + b"EOL"),
         3: _EOL,
         4: validity,
         5: sequence,
         6: ttl,
-        8: sign(private, _PREFIX + data),
+        8: ed25519.sign(private, _PREFIX + data),
         9: data,
     }
     packed = b"".join(_field(number, held) for number, held in fields.items())
@@ -87,20 +89,43 @@ def make(private: bytes, value: str, sequence: int, now: int, *, lifetime: timed
 def opened(name: str, packed: bytes) -> Record:
     """The record `packed`, when it is one of `name` and its signature is good.  Its time is the caller's affair.
 
-    Raises InvalidRecord, and InvalidName.
+    Raises InvalidRecord, and InvalidName where `name` is none or the record's key is not its own.
     """
+    fields = _fields(packed)
+    public_key = public_key_of(name, fields.get("public"))
+    if not _verified(public_key, fields["signature_v2"], _PREFIX + fields["data"]):
+        raise InvalidRecord("its signature is not one by the key of the name")
+    return _said(fields, packed)
+
+
+def claimed(packed: bytes) -> Record:
+    """What a record says, whoever signed it: for one that was checked before.  Raises InvalidRecord."""
+    return _said(_fields(packed), packed)
+
+
+def _fields(packed: bytes) -> dict[str, Any]:
     if len(packed) > MAX_RECORD:
         raise InvalidRecord(f"it has {len(packed)} bytes, more than {MAX_RECORD}")
     fields = _unpack(packed)
-    data, signature = fields.get("data"), fields.get("signature_v2")
-    if not data or not signature:
+    if not fields.get("data") or not fields.get("signature_v2"):
         raise InvalidRecord("it has no signature of version 2, and that of version 1 proves nothing")
-    public = public_key_of(name)
-    if "public" in fields and fields["public"] != b"\x08\x01\x12\x20" + public:
-        raise InvalidRecord("the key in it is not that of the name")
-    if not verify(public, signature, _PREFIX + data):
-        raise InvalidRecord("its signature is not one by the key of the name")
-    held = _held(data)
+    return fields
+
+
+def _verified(public: bytes, signature: bytes, message: bytes) -> bool:
+    if public.startswith(ED25519):
+        return ed25519.verify(public[len(ED25519) :], signature, message)
+    if public.startswith(RSA):
+        try:
+            length, start = read_uvarint(public, len(RSA))
+        except MalformedBlock:
+            return False
+        return start + length == len(public) and rsa.verify(public[start:], signature, message)
+    raise InvalidRecord("the key in it is neither Ed25519 nor RSA")
+
+
+def _said(fields: dict[str, Any], packed: bytes) -> Record:
+    held = _held(fields["data"])
     if fields.get("value") or fields.get("signature_v1"):
         repeated = (
             fields.get("value", b""),
@@ -128,6 +153,8 @@ def _held(data: bytes) -> dict[str, Any]:
     for key, kind in (("Value", bytes), ("Validity", bytes), ("ValidityType", int), ("Sequence", int), ("TTL", int)):
         if type(held.get(key)) is not kind:
             raise InvalidRecord(f"its data lack {key}")
+        if kind is int and held[key] < 0:
+            raise InvalidRecord(f"{key} in its data is {held[key]}")
     return held
 
 

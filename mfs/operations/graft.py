@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from mfs.blocks.errors import BlockNotFound
@@ -59,8 +60,11 @@ async def graft(
     watcher: Watcher,
     *,
     met: Callable[[], object] = lambda: None,
+    entering: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Node:
     """Enter `what` as `name` in `parent`, where nothing is yet; `met` is called for each entry.
+
+    `entering` is entered while the name itself is made, in one step.
 
     Its directories are read whole, of its files only the roots.  Everything stays where it is when it fails half way,
     as with `cp -r`.
@@ -68,7 +72,8 @@ async def graft(
     OSError: EEXIST and the like; EINVAL for names that cannot be; EIO for blocks that are absent or unsound.
     """
     pace = Pace()
-    top = _entered(volume, parent, name, what, cache, name)
+    with entering():
+        top = _entered(volume, parent, name, what, cache, name)
     watcher.entry(parent, name)
     waiting = [(top, what, name)] if isinstance(top, Directory) else []
     while waiting:

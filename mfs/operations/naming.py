@@ -5,19 +5,39 @@ from __future__ import annotations
 import base64
 import binascii
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
+
+import trio
 
 from mfs.ipns.keys import BadKey, Key, pack_private, unpack_private
 from mfs.ipns.name import InvalidName
 from mfs.ipns.naming import NotHeld, Resolved
 from mfs.ipns.record import InvalidRecord, Record
+from mfs.ipns.shelf import Shelf
+from mfs.operations.graft import graft
+from mfs.operations.places import Foreign, find, kind_of, node_cache
 from mfs.operations.session import Session
 from mfs.tree.numbers import IPNS_INO
 from mfs.unixfs.cid import cid_str
 
-__all__ = ["bring", "export_key", "give", "import_key", "keys", "new_key", "publish", "remove_key", "resolve"]
+__all__ = [
+    "bring",
+    "export_key",
+    "forget",
+    "give",
+    "import_key",
+    "keys",
+    "new_key",
+    "publish",
+    "remove_key",
+    "rename_key",
+    "resolve",
+]
 
 _CODES: tuple[tuple[type[Exception], int], ...] = (
     (NotHeld, errno.ENOENT),
@@ -39,71 +59,102 @@ def _coded(what: str = "") -> Iterator[None]:
 
 async def keys(session: Session) -> None:
     """Give each key: what it is called, its name, the CID of its tree as of the last commit."""
-    tree, naming = session.volume.tree, session.volume.naming
-    above = tree.directory(IPNS_INO)
+    naming = session.volume.naming
     with _coded():
-        for key in naming.keys.all():
-            node = tree.child(above, key.name.encode())
-            cid = node.cid if node is not None else None
+        for key in await trio.to_thread.run_sync(naming.keys.all):
+            cid = naming.directory(key).cid
             await session.item({**_key(key), "cid": cid_str(cid) if cid is not None else None})
 
 
 async def new_key(session: Session, called: str) -> dict[str, Any]:
     """Make a key."""
     with _coded():
-        return await _added(session, session.volume.naming.add(called, watch=session.caches.entry))
+        return await _added(session, await session.volume.naming.add(called))
 
 
 async def import_key(session: Session, called: str, key: str) -> dict[str, Any]:
     """Take in a key as libp2p writes it, in base64."""
     with _coded():
-        private = unpack_private(_bytes(key))
-        return await _added(session, session.volume.naming.add(called, private, session.caches.entry))
+        return await _added(session, await session.volume.naming.add(called, unpack_private(_bytes(key))))
 
 
 async def export_key(session: Session, called: str) -> dict[str, Any]:
     """Give out a key, as libp2p writes it, in base64.  Whoever has it can publish under its name."""
     with _coded():
-        key = session.volume.naming.key(called)
+        key = await session.volume.naming.key(called)
         return {**_key(key), "key": base64.b64encode(pack_private(key.private)).decode()}
+
+
+async def rename_key(session: Session, old: str, new: str) -> dict[str, Any]:
+    """Call a key otherwise."""
+    with _coded():
+        return await _added(session, await session.volume.naming.rename(old, new))
 
 
 async def remove_key(session: Session, called: str) -> None:
     """Forget a key whose directory is empty."""
-    with _coded():
-        session.volume.naming.remove(called, session.caches.entry)
+    with _coded(called):
+        await session.volume.naming.remove(called)
     await session.settled_all()
 
 
-async def publish(session: Session, called: str | None) -> list[dict[str, Any]]:
-    """Commit, and sign what every key, or one, leads to; says what that is."""
+async def publish(session: Session, called: str | None, to: bytes | None) -> list[dict[str, Any]]:
+    """Commit, and sign what every key, or one, leads to; says what that is.  `to`: a directory for the records."""
     naming = session.volume.naming
     with _coded():
         await session.volume.commit()
         await naming.publish(called)
-        wanted = [naming.key(called)] if called is not None else naming.keys.all()
-        return [_resolved(naming.resolve(key.name)) for key in wanted]
+        keys = await trio.to_thread.run_sync(naming.keys.all) if called is None else [await naming.key(called)]
+        found = [await naming.resolve(key.name) for key in keys]
+        if to is not None:
+            shelf = Shelf(Path(os.fsdecode(to)))
+            for one in found:
+                await trio.to_thread.run_sync(shelf.put_new, one.name, one.record)
+        return [_resolved(one) for one in found]
 
 
 async def resolve(session: Session, name: str) -> dict[str, Any]:
     """Say what a name leads to."""
     with _coded():
-        return _resolved(session.volume.naming.resolve(name))
+        return _resolved(await session.volume.naming.resolve(name))
 
 
 async def bring(session: Session, name: str, record: str) -> dict[str, Any]:
-    """Take in somebody's record, in base64, and let the name lead where it says."""
+    """Take in the record of a name, in base64, and let the name lead where it says.
+
+    Of an own key, whose directory has to be empty: that becomes what the record says.
+    """
     with _coded(name):
-        found = session.volume.naming.bring(name, _bytes(record), session.caches.entry)
+        found = await session.volume.naming.bring(name, _bytes(record), partial(_load, session))
     await session.settled_all()
     return _resolved(found)
+
+
+async def _load(session: Session, key: Key, value: str) -> None:
+    volume, naming = session.volume, session.volume.naming
+    if naming.directory(key).entries:
+        raise OSError(errno.ENOTEMPTY, f"the tree of the key {key.called} is not empty: move away what is in it first")
+    cache = node_cache(volume.store)
+    place = find(volume, value.encode(), cache)
+    if not isinstance(place, Foreign) or kind_of(place, cache) != "directory":
+        raise OSError(errno.ENOTDIR, f"the record leads to {value}, which is no directory")
+    naming.give_up(key)
+    above = volume.tree.directory(IPNS_INO)
+    await graft(volume, above, key.name.encode(), place, cache, session.caches, entering=naming.opened)
 
 
 async def give(session: Session, name: str) -> dict[str, Any]:
     """Give out the record of a name, in base64."""
     with _coded():
-        found = session.volume.naming.resolve(name)
+        found = await session.volume.naming.resolve(name)
         return {**_resolved(found), "record": base64.b64encode(found.record.packed).decode()}
+
+
+async def forget(session: Session, name: str) -> None:
+    """Forget the record of somebody else's name."""
+    with _coded():
+        await session.volume.naming.forget(name)
+    await session.settled_all()
 
 
 async def _added(session: Session, key: Key) -> dict[str, Any]:

@@ -181,12 +181,18 @@ _RECORDS = (
         makes=True,
     ),
     Operation("key-export", "mfs.operations.naming:export_key", "give out a key", (Argument("called", "text"),)),
+    Operation(
+        "key-rename",
+        "mfs.operations.naming:rename_key",
+        "call a key otherwise",
+        (Argument("old", "text"), Argument("new", "text")),
+    ),
     Operation("key-remove", "mfs.operations.naming:remove_key", "forget a key", (Argument("called", "text"),)),
     Operation(
         "name-publish",
         "mfs.operations.naming:publish",
         "sign what keys lead to",
-        (Argument("called", "text", None),),
+        (Argument("called", "text", None), Argument("to", "path", None)),
     ),
     Operation("name-resolve", "mfs.operations.naming:resolve", "say what a name leads to", (Argument("name", "text"),)),
     Operation(

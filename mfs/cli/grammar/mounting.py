@@ -75,6 +75,7 @@ def declare(commands: Commands) -> None:
     mount.add_argument("--allow-other", action="store_true", help="let other users in, as far as permissions allow")
     mount.add_argument("--ipfs", metavar="DIR", help="show whatever is stored on DIR as well, by CID and read-only")
     mount.add_argument("--ipns", metavar="DIR", help="show the trees of the keys on DIR as well")
+    mount.add_argument("--publish", metavar="DIR", help="write the records of the keys into DIR as well, for others")
     mount.add_argument("--foreground", action="store_true", help="stay, and log to standard error")
     mount.add_argument("directory", metavar="DIR", help="where to mount: a directory that exists")
 
