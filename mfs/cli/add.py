@@ -6,11 +6,11 @@ import argparse
 import os
 import stat
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from mfs.cli.added import chunks, print_added
 from mfs.cli.asking import asking
-from mfs.cli.output import complain, print_json, print_line
+from mfs.cli.output import complain, print_line
 from mfs.cli.problem import Problem
 from mfs.cli.progress import Progress
 from mfs.cli.walking import Found, walk
@@ -23,7 +23,6 @@ __all__ = ["add"]
 _SMALL = 64 << 10
 _BATCH_FILES = 256
 _BATCH_BYTES = 512 << 10
-_CHUNK = 1 << 20
 
 
 def add(arguments: argparse.Namespace) -> int:
@@ -106,7 +105,7 @@ class _Adding:
             for entry in entries:
                 last = entry
                 if not self._arguments.quieter:
-                    _print(self._arguments, entry)
+                    print_added(self._arguments, entry)
         self._progress.clear()
         if self._arguments.quieter and last is not None:
             print_line(last["cid"] or "-")
@@ -165,7 +164,7 @@ class _Adding:
 
         await self._flush(call)
         await call.send({"file": to_text(name), "mode": mode, "mtime": mtime})
-        for data in _chunks(fd):
+        for data in chunks(fd):
             await call.send_data(data)
             self._progress.add(len(data))
         await call.send({"close": True})
@@ -179,18 +178,6 @@ class _Adding:
             await call.send_data(data)
 
 
-def _chunks(fd: int) -> Iterator[bytes]:
-    """All of a file, in whole pieces also where a pipe gives less at a time."""
-    while True:
-        parts, held = [], 0
-        while held < _CHUNK and (part := os.read(fd, _CHUNK - held)):
-            parts.append(part)
-            held += len(part)
-        if not held:
-            return
-        yield parts[0] if len(parts) == 1 else b"".join(parts)
-
-
 def _total(sources: list[tuple[bytes, bytes]]) -> int | None:
     """Bytes, where that takes no walk."""
     total = 0
@@ -200,12 +187,3 @@ def _total(sources: list[tuple[bytes, bytes]]) -> int | None:
             return None
         total += status.st_size
     return total
-
-
-def _print(arguments: argparse.Namespace, entry: dict[str, Any]) -> None:
-    if arguments.json:
-        print_json(entry)
-    elif arguments.quiet:
-        print_line(entry["cid"] or "-")
-    else:
-        print_line(f"added {entry['cid'] or '-'} {entry['name']}")

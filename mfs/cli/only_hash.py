@@ -9,7 +9,7 @@ import stat
 from collections.abc import Generator, Sequence
 from typing import TypeVar
 
-from mfs.cli.add import _chunks, _print
+from mfs.cli.added import chunks, print_added
 from mfs.cli.output import complain, print_line
 from mfs.cli.progress import Progress
 from mfs.repo import Repo, RepoForeign, RepoMissing
@@ -81,7 +81,7 @@ class _Hashing:
             self.progress.clear()
             text = name.decode("utf-8", "surrogateescape")
             entry = {"name": text, "type": kind, "size": link.size, "cid": cid_str(link.cid)}
-            _print(self._arguments, entry)
+            print_added(self._arguments, entry)
         return link
 
     def _directory(self, path: bytes, name: bytes) -> Link:
@@ -111,7 +111,7 @@ class _Hashing:
         leaves: list[Link] = []
         size = 0
         rest = b""
-        for data in _chunks(fd):
+        for data in chunks(fd):
             self.progress.add(len(data))
             size += len(data)
             rest += data
