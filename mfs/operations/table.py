@@ -203,6 +203,9 @@ _RECORDS = (
         makes=True,
     ),
     Operation(
+        "name-forget", "mfs.operations.naming:forget", "forget the record of a name", (Argument("name", "text"),)
+    ),
+    Operation(
         "name-export", "mfs.operations.naming:give", "give out the record of a name", (Argument("name", "text"),)
     ),
     Operation(
