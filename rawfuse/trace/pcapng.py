@@ -47,25 +47,29 @@ _FLAGS: Final = 2
 _NANOSECONDS: Final = 9
 _LARGEST_BLOCK: Final = 1 << 26
 _OF_BLOCK: Final = 12
+_HEADERS_KEPT: Final = 1024
+_PADDING: Final = (b"", b"\0", b"\0\0", b"\0\0\0")
 _EPB: Final = struct.Struct("<IIIIIII")
 _EPB_FLAGS: Final = struct.Struct("<HHIHHI")
 
 
+def pseudo_header(message: Traced) -> bytes:
+    """The 32 bytes before the message."""
+    return PSEUDO_HEADER.pack(
+        _VERSION,
+        message.direction,
+        1 if message.byteorder == "little" else 2,
+        message.minor,
+        message.connection,
+        message.descriptor,
+        _SETXATTR_EXT if message.setxattr_ext else 0,
+        message.program,
+    )
+
+
 def packet(message: Traced) -> bytes:
     """The pseudo-header and the message."""
-    return (
-        PSEUDO_HEADER.pack(
-            _VERSION,
-            message.direction,
-            1 if message.byteorder == "little" else 2,
-            message.minor,
-            message.connection,
-            message.descriptor,
-            _SETXATTR_EXT if message.setxattr_ext else 0,
-            message.program,
-        )
-        + message.data
-    )
+    return pseudo_header(message) + message.data
 
 
 def _option(code: int, value: bytes) -> bytes:
@@ -85,6 +89,7 @@ class PcapngWriter:
 
     def __init__(self, file: BinaryIO, *, application: str = "rawfuse", comment: str = "") -> None:
         self._file = file
+        self._headers: dict[tuple[object, ...], bytes] = {}
         section = struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1)
         if comment:
             section += _option(1, comment.encode())
@@ -95,27 +100,23 @@ class PcapngWriter:
 
     def write(self, message: Traced) -> None:
         """Adds one message. OSError: the disk."""
-        data = packet(message)
-        padding = -len(data) % 4
-        size = _EPB.size + len(data) + padding + _EPB_FLAGS.size
-        stamp = message.time
+        time, direction, data, length, *context = message
+        # What stands before the messages is nearly always one of a few.
+        key = (direction, *context)
+        before = self._headers.get(key)
+        if before is None:
+            if len(self._headers) >= _HEADERS_KEPT:
+                self._headers.clear()
+            before = self._headers[key] = pseudo_header(message)
+        kept = PSEUDO_HEADER.size + len(data)
+        padding = -kept % 4
+        size = _EPB.size + kept + padding + _EPB_FLAGS.size
         self._file.write(
-            b"".join(
-                (
-                    _EPB.pack(
-                        _PACKET,
-                        size,
-                        0,
-                        stamp >> 32 & 0xFFFFFFFF,
-                        stamp & 0xFFFFFFFF,
-                        len(data),
-                        PSEUDO_HEADER.size + message.length,
-                    ),
-                    data,
-                    bytes(padding),
-                    _EPB_FLAGS.pack(_FLAGS, 4, message.direction, 0, 0, size),
-                )
-            )
+            _EPB.pack(_PACKET, size, 0, time >> 32 & 0xFFFFFFFF, time & 0xFFFFFFFF, kept, PSEUDO_HEADER.size + length)
+            + before
+            + data
+            + _PADDING[padding]
+            + _EPB_FLAGS.pack(_FLAGS, 4, direction, 0, 0, size)
         )
 
 

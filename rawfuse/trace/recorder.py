@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from rawfuse.wire import fuse_in_header, fuse_init_out, fuse_out_header
 __all__ = ["Recorder", "TracedChannel"]
 
 _WHOLE_INIT: Final = fuse_init_out.SIZE
-_PROGRAMS_KEPT: Final = 4096
 _LARGEST_MINOR: Final = 255  # a byte of the file; servers say what they like
 
 
@@ -29,7 +27,7 @@ class Recorder:
         writer: where they go.
         connection: the number of the connection, 0 when unknown.
         largest: bytes of a message that are kept; None: all of them.
-        program: says the name of the program behind a pid; asked once for each pid in a while.
+        program: says the name of the program behind a pid; asked with every request (:mod:`.names`).
     """
 
     def __init__(
@@ -48,59 +46,48 @@ class Recorder:
         self._connection = connection
         self._largest = largest
         self._program = program
-        self._programs: dict[int, bytes] = {}
         self._minor = 0
         self._setxattr_ext = False
         self._init: int | None = None
         self._lock = threading.Lock()
 
-    def request(self, message: bytes | bytearray | memoryview, descriptor: int = 0) -> None:
-        """A message of the kernel."""
+    def request(
+        self,
+        message: bytes | bytearray | memoryview,
+        descriptor: int = 0,
+        *,
+        header: fuse_in_header | None = None,
+    ) -> None:
+        """A message of the kernel; `header` is what its first bytes say, where that is known already."""
         now = time.time_ns()
         program = b""
-        if len(message) >= fuse_in_header.SIZE:
+        length = len(message)
+        if header is None and length >= fuse_in_header.SIZE:
             header = fuse_in_header.unpack_from(message)
+        if header is not None:
             if header.opcode == c.FUSE_INIT:
                 self._init = header.unique
-            program = self._name(header.pid)
-        self._write(now, Direction.TO_SERVER, bytes(message[: self._largest]), len(message), descriptor, program)
+            if self._program is not None and header.pid:
+                program = self._program(header.pid)[:15]
+        data = bytes(message if self._largest is None else message[: self._largest])
+        self._write(now, Direction.TO_SERVER, data, length, descriptor, program)
 
     def reply(self, parts: Parts, descriptor: int = 0) -> None:
         """A message to the kernel, in the pieces that it is written in."""
         now = time.time_ns()
-        length = sum(map(len, parts))
-        data = b"".join(parts)
+        data = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        length = len(data)
         if self._init is not None and length >= fuse_out_header.SIZE:
             self._agreed(data)
         self._write(now, Direction.TO_KERNEL, data[: self._largest], length, descriptor, b"")
 
     def _write(self, now: int, direction: Direction, data: bytes, length: int, descriptor: int, program: bytes) -> None:
         message = Traced(
-            now,
-            direction,
-            data,
-            length,
-            self._connection,
-            descriptor,
-            self._minor,
-            self._setxattr_ext,
-            program,
-            sys.byteorder,
+            now, direction, data, length, self._connection, descriptor, self._minor, self._setxattr_ext, program
         )
         with self._lock:
             self._writer.write(message)
             self.messages += 1
-
-    def _name(self, pid: int) -> bytes:
-        if not pid or self._program is None:
-            return b""
-        name = self._programs.get(pid)
-        if name is None:
-            if len(self._programs) >= _PROGRAMS_KEPT:
-                # Pids are used again, and nothing may grow for ever.
-                self._programs.clear()
-            name = self._programs[pid] = self._program(pid)[:15]
-        return name
 
     def _agreed(self, reply: bytes) -> None:
         """The answer to INIT is part of the context of every message behind it."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import select
 import socket
-import sys
 import time
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from rawfuse.channel.pieces import Pieces
 from rawfuse.errors import ProtocolError
 from rawfuse.trace.exchanges import Exchange, Follower, decoded_request
 from rawfuse.trace.record import Direction, Traced
@@ -28,7 +28,6 @@ __all__ = ["Divergence", "Outcome", "Player", "ServerGone", "ServerHangs"]
 
 _BUFFER: Final = (1 << 20) + (1 << 17)
 _NEWEST: Final = 45
-_PIECE: Final = 4096
 
 
 class ServerGone(Exception):
@@ -99,7 +98,8 @@ class Player:
         self._replies: dict[int, tuple[int, ReplyValue, str]] = {}
         self._uniques: dict[int, int] = {}
         self._buffer = bytearray(_BUFFER)
-        self._parts = bytearray()
+        self._view = memoryview(self._buffer)
+        self._pieces = Pieces(self._waiting)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
@@ -224,7 +224,7 @@ class Player:
         if not length:
             raise ServerGone(self._left("it closed its socket"))
         now = time.perf_counter_ns()
-        message = self._whole(length)
+        message = self._pieces.whole(self._view[:length])
         if message is None:
             return
         if len(message) >= fuse_out_header.SIZE and not fuse_out_header.unpack_from(message).unique:
@@ -250,20 +250,6 @@ class Player:
             except ProtocolError as error:
                 problem = f"the reply is malformed: {error}"
         self._replies[unique] = (number, value, problem)
-
-    def _whole(self, length: int) -> bytes | None:
-        """A reply that was spliced into the socket comes in pieces; the first tells the length of all."""
-        part = bytes(memoryview(self._buffer)[:length])
-        if self._parts:
-            self._parts += part
-            if len(self._parts) < int.from_bytes(self._parts[:4], sys.byteorder):
-                return None
-            whole, self._parts = bytes(self._parts), bytearray()
-            return whole
-        if length >= _PIECE and length < int.from_bytes(part[:4], sys.byteorder) <= _BUFFER:
-            self._parts = bytearray(part)
-            return None
-        return part
 
     def _left(self, why: str) -> str:
         names = ", ".join(type(one.request).__name__ for one in list(self._waiting.values())[:5])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -37,7 +38,19 @@ class Unsound(Hello):
                 time.sleep(60)
             case b"long":
                 CHANNEL.send_bytes(wire.fuse_out_header(len=20, unique=request.unique).pack() + b"four")
+            case b"framed":
+                CHANNEL.send_bytes(wire.fuse_out_header(len=99, unique=request.unique).pack())
+                return later()
+            case b"errno":
+                CHANNEL.send_bytes(wire.fuse_out_header(len=16, error=-1000, unique=request.unique).pack())
+                return later()
+            case b"told":
+                self.server.notify.soon(self.server.notify.inval_entry, 1, b"told")
+                return later(0.3)
         return super().lookup(request)
+async def later(seconds=60):
+    await trio.sleep(seconds)
+    raise FileNotFoundError(2, "no such file")
 CHANNEL = channel_of_fd(int(sys.argv[1].rsplit("/", 1)[1]))
 trio.run(Server(Unsound(), CHANNEL).serve)
 """
@@ -151,6 +164,37 @@ def test_a_reply_that_the_kernel_refuses_is_shown(tmp_path: Path) -> None:
     assert "the kernel refused a reply of 20 bytes" in tracer.said
     assert "LOOKUP of nodeid 1, name 'long'" in tracer.said
     assert "EINVAL" in tracer.said
+
+
+@pytest.mark.parametrize("name", ["framed", "errno"])
+def test_whose_reply_the_kernel_refuses_and_waits_on_is_let_go(tmp_path: Path, name: str) -> None:
+    with tracing(tmp_path, [sys.executable, "-c", UNSOUND, "{}"]) as tracer:
+        with pytest.raises(OSError) as refused:
+            os.stat(tracer.mountpoint / name)
+        assert refused.value.errno == errno.EIO
+        tracer.end()
+    assert "the kernel refused a reply" in tracer.said
+
+
+def test_a_caller_is_let_go_after_a_while(tmp_path: Path) -> None:
+    options = ("--patience", "0.2", "--give-up", "0.6")
+    with tracing(tmp_path, [sys.executable, "-c", UNSOUND, "{}"], *options) as tracer:
+        with pytest.raises(OSError) as late:
+            os.stat(tracer.mountpoint / "hang")
+        assert late.value.errno == errno.ETIMEDOUT
+        tracer.end()
+    assert tracer.status == 1
+    assert "it was answered with ETIMEDOUT in the server's place" in tracer.said
+
+
+def test_a_notification_that_the_kernel_holds_holds_no_reply(tmp_path: Path) -> None:
+    """INVAL_ENTRY waits in the kernel for the LOOKUP in that directory, whose answer comes behind it."""
+    with tracing(tmp_path, [sys.executable, "-c", UNSOUND, "{}"]) as tracer:
+        with pytest.raises(FileNotFoundError):
+            os.stat(tracer.mountpoint / "told")
+        found = tracer.end()
+    assert tracer.status == 0
+    assert "NOTIFY_INVAL_ENTRY" in [name_of(one) for one in found]
 
 
 def test_an_error_is_put_in_for_the_server(tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
 from rawfuse.mount import Mounted, MountError, UnmountError, mount
-from rawfuse.processes import Programs, program_of
 from rawfuse.trace import Recorder, TraceWriter
+from rawfuse.trace.names import program_names
 from rawfuse.trace.opening import FORMATS, trace_writer
 
 from .faults import BadFault, Faults, parse_fault
@@ -27,6 +27,9 @@ from .servers import ServerProcess, status_text
 __all__ = ["main"]
 
 _GRACE = 5.0
+_BUFFER = 1 << 18
+_SWITCH = 0.0002
+"""Seconds after which the reader of process events hands the interpreter to the relay (Python's own: 5 ms)."""
 
 DESCRIPTION = """\
 Starts a FUSE server, mounts DIR in its place, and passes every message between the kernel and the server on, keeping
@@ -74,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--patience", type=float, default=10.0, metavar="S", help="report what waits longer (default: 10)"
     )
+    made.add_argument(
+        "--give-up", type=float, default=60.0, metavar="S", help="answer it with ETIMEDOUT then (default: 60; 0: never)"
+    )
     made.add_argument("--allow-other", action="store_true", help="let other users in")
     made.add_argument("--options", default="", metavar="OPT,...", help="mount options, as of mount(8)")
     return made
@@ -100,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _writer(arguments: argparse.Namespace, stack: ExitStack) -> TraceWriter | None:
     kept: TraceWriter | None = None
     if arguments.output is not None:
-        file = stack.enter_context(open(arguments.output, "wb"))
+        file = stack.enter_context(open(arguments.output, "wb", buffering=_BUFFER))
         kept = Flushed(trace_writer(file, arguments.format, comment=" ".join(arguments.server)), file)
     if arguments.follow:
         followed = Followed(Lines(colours=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
@@ -126,11 +132,20 @@ def _trace(arguments: argparse.Namespace, writer: TraceWriter | None, faults: Fa
             writer,
             connection=mounted.connection or 0,
             largest=arguments.largest,
-            program=stack.enter_context(_names()),
+            program=stack.enter_context(program_names()),
         )
     report = Report(sys.stderr)
-    relay = Relay(mounted.fd, server.socket, recorder, report, faults=faults, patience=arguments.patience)
+    relay = Relay(
+        mounted.fd,
+        server.socket,
+        recorder,
+        report,
+        faults=faults,
+        patience=arguments.patience,
+        give_up=arguments.give_up,
+    )
     stack.callback(relay.close)
+    sys.setswitchinterval(_SWITCH)
     with _stopping(mounted, relay):
         print(f"rawfuse trace: {mounted.mountpoint} is mounted", file=sys.stderr, flush=True)
         unmounted = relay.run()
@@ -145,26 +160,6 @@ def _trace(arguments: argparse.Namespace, writer: TraceWriter | None, faults: Fa
 
 def _close(fd: int) -> None:
     os.close(fd)
-
-
-@contextmanager
-def _names() -> Iterator[Callable[[int], bytes]]:
-    """Names of programs: by the kernel's process events where we may have them, so that they outlive the programs."""
-    try:
-        programs: Programs | None = Programs().__enter__()
-    except (OSError, ImportError):
-        programs = None
-    of = programs.of if programs is not None else program_of
-
-    def name(pid: int) -> bytes:
-        program = of(pid)
-        return os.fsencode(program.name) if program is not None else b""
-
-    try:
-        yield name
-    finally:
-        if programs is not None:
-            programs.__exit__(None, None, None)
 
 
 @contextmanager

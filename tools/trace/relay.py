@@ -1,7 +1,11 @@
-"""The relay: one thread between the kernel's device and a server's socket, blocking in poll(2).
+"""The relay: one thread between the kernel's device and a server's socket.
 
 It keeps what it passes on. A server may end, hang, or break the protocol: what shows it is told to `watcher`, and the
 callers are let go.
+
+Nothing here waits for the server: a request that its socket does not take is kept until it does, and no other is read
+meanwhile. Between two messages the thread looks at both sides and lets others run; only when there is still nothing
+does it sleep in poll(2), which would cost more than all the rest of a message's way.
 """
 
 from __future__ import annotations
@@ -13,16 +17,21 @@ import select
 import socket
 import time
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from io import FileIO
+from typing import Final
 
 from rawfuse.channel.holder import ENDS
+from rawfuse.channel.pieces import Pieces
+from rawfuse.server import SLOW_YIELD, YIELD_PAUSE
 from rawfuse.trace import Recorder
 from rawfuse.wire import constants as c
 from rawfuse.wire import fuse_in_header, fuse_out_header
-from rawfuse.wire.opcodes import BY_OPCODE
+from rawfuse.wire.opcodes import OPERATIONS
 from rawfuse.wire.replies import answered
 
-from .faults import Fault, Faults
+from .faults import Faults
+from .notices import Notices
+from .pending import MAY_WAIT, Pending, Watcher
 
 __all__ = ["Pending", "Relay", "Watcher", "room_for_messages"]
 
@@ -35,39 +44,12 @@ _SO_SNDBUFFORCE: Final = 32
 _SO_RCVBUFFORCE: Final = 33
 _RESENT: Final = 1 << 63
 _BROKEN: Final = frozenset({errno.EINVAL, errno.ENOENT, errno.EFAULT, errno.ENAMETOOLONG})
-
-
-@dataclass(slots=True)
-class Pending:
-    """A request that the server has not answered: its opcode, since when (time.monotonic), its first bytes."""
-
-    opcode: int
-    since: float
-    head: bytes
-    fault: Fault | None = None
-    told: bool = False
-
-    @property
-    def label(self) -> str:
-        """The opcode's name."""
-        operation = BY_OPCODE.get(self.opcode)
-        return operation.label if operation is not None else f"opcode {self.opcode}"
-
-
-class Watcher(Protocol):
-    """Who is told what goes wrong."""
-
-    def broken(self, message: bytes, error: OSError, request: Pending | None) -> None:
-        """The kernel refused what the server wrote: `request` is what it was meant to answer."""
-        ...
-
-    def hangs(self, unique: int, request: Pending, seconds: float) -> None:
-        """A request has not been answered for so long. Told once of each."""
-        ...
-
-    def ended(self, pending: dict[int, Pending]) -> None:
-        """The server closed its socket with these requests unanswered."""
-        ...
+_AGAIN: Final = frozenset({errno.EAGAIN, errno.ENOENT, errno.EINTR})
+_UNANSWERED: Final = frozenset(one.opcode for one in OPERATIONS if not answered(one.opcode))
+_HEADER: Final = fuse_out_header.SIZE
+_KEPT: Final = 128
+"""Bytes of a request that are remembered to describe it by."""
+_LOOKS: Final = 2
 
 
 def room_for_messages(sock: socket.socket) -> None:
@@ -83,6 +65,7 @@ def room_for_messages(sock: socket.socket) -> None:
 class _Held:
     due: float
     number: int
+    unique: int = field(compare=False)
     reply: bytes = field(compare=False)
 
 
@@ -91,6 +74,7 @@ class Relay:
 
     Args:
         patience: seconds after which an unanswered request is told to the watcher; blocking locks wait for ever.
+        give_up: seconds after which it is answered with ETIMEDOUT in the server's place; 0: never.
     """
 
     def __init__(
@@ -102,6 +86,7 @@ class Relay:
         *,
         faults: Faults | None = None,
         patience: float = 10.0,
+        give_up: float = 0.0,
     ) -> None:
         self._device = device
         self._socket = sock
@@ -109,18 +94,31 @@ class Relay:
         self._watcher = watcher
         self._faults = faults or Faults()
         self._patience = patience
+        self._give_up = give_up
         self._pending: dict[int, Pending] = {}
+        self._pieces = Pieces(self._pending)
+        self._notices = Notices(device, self._notice_refused)
         self._held: list[_Held] = []
         self._number = 0
-        self._parts = bytearray()
+        self._unsent: bytes | None = None
+        self._given_up: set[int] = set()
         self._wake, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._stopped = False
+        self._no_yield = 0
         self._looked = 0.0
-        os.set_blocking(device, False)
+        self._due = 0.0
+        self._buffer = bytearray(_BUFFER)
+        self._view = memoryview(self._buffer)
         room_for_messages(sock)
-        sock.setblocking(True)
+        sock.setblocking(False)
+        os.set_blocking(device, False)
+        # Read through FileIO: an empty queue is None and not an exception, which costs more than the call.
+        self._read_kernel = FileIO(device, "rb", closefd=False).readinto
+        self._read_server = FileIO(sock.fileno(), "rb", closefd=False).readinto
 
     def stop(self) -> None:
         """From any thread, or a signal handler: :meth:`run` returns soon."""
+        self._stopped = True
         if self._waker >= 0:
             os.write(self._waker, b"x")
 
@@ -132,62 +130,93 @@ class Relay:
 
     def run(self) -> bool:
         """Relays until the mount is gone, the server ended, or :meth:`stop`; False where the server ended first."""
-        buffer = bytearray(_BUFFER)
-        poll = select.poll()
-        server = self._socket.fileno()
-        for fd in (self._device, server, self._wake):
-            poll.register(fd, select.POLLIN)
-        while True:
-            ready = dict(poll.poll(self._until_due()))
-            now = time.monotonic()
-            if self._wake in ready:
-                return True
-            if server in ready and not self._from_server(buffer, now):
+        looks = _LOOKS
+        while not self._stopped:
+            heard = self._from_server(time.monotonic())
+            if heard:
+                self._let_others_run()
+            elif heard is False:
                 self._watcher.ended(self._pending)
                 return False
-            if self._device in ready and not self._from_kernel(buffer, now):
+            now = time.monotonic()
+            asked = self._from_kernel(now) if self._unsent is None else None
+            if asked:
+                self._let_others_run()
+            elif asked is False:
                 return True
-            if self._held:
-                self._release(now)
-            if now - self._looked > _TICK:
-                self._look(now)
+            if now > self._due:
+                self._timed(now)
+            if heard or asked:
+                looks = _LOOKS
+            elif looks and not self._no_yield:
+                looks -= 1
+                self._let_others_run()
+            else:
+                looks = _LOOKS
+                self._sleep()
+        return True
 
-    def _until_due(self) -> int:
-        wait = _TICK
-        if self._held:
-            wait = min(wait, max(0.0, self._held[0].due - time.monotonic()))
-        return int(wait * 1000) + 1
+    def _let_others_run(self) -> None:
+        """On one CPU whoever got the message answers it now, and the next look finds that without a sleep.
+
+        Where the CPU is busy with something else, that runs for milliseconds: then sleeping is better for a while.
+        """
+        if self._no_yield:
+            self._no_yield -= 1
+            return
+        before = time.monotonic()
+        os.sched_yield()
+        if time.monotonic() - before > SLOW_YIELD:
+            self._no_yield = YIELD_PAUSE
+
+    def _sleep(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        if self._unsent is None:
+            poll.register(self._device, select.POLLIN)
+            poll.register(self._socket, select.POLLIN)
+        else:
+            poll.register(self._socket, select.POLLIN | select.POLLOUT)
+        poll.poll(max(0.0, self._due - time.monotonic()) * 1000 + 1)
+        if self._unsent is not None:
+            message, self._unsent = self._unsent, None
+            self._to_server(message)
 
     # -- the kernel -----------------------------------------------------------------------------------------------
 
-    def _from_kernel(self, buffer: bytearray, now: float) -> bool:
+    def _from_kernel(self, now: float) -> bool | None:
+        """Passes a request on. None: there was none; False: the connection is over."""
         try:
-            length = os.readv(self._device, [buffer])
+            length = self._read_kernel(self._buffer)
         except OSError as error:
             if error.errno in ENDS:
                 return False
-            if error.errno in (errno.EAGAIN, errno.ENOENT, errno.EINTR):
-                return True
+            if error.errno in _AGAIN:
+                return None
             raise
-        message = memoryview(buffer)[:length]
+        if length is None:
+            return None
+        message = self._view[:length]
         header = fuse_in_header.unpack_from(message)
-        opcode = header.opcode
+        opcode, unique = header.opcode, header.unique
         if self._recorder is not None:
-            self._recorder.request(message)
-        if not answered(opcode):
+            self._recorder.request(message, header=header)
+        if opcode in _UNANSWERED:
             self._to_server(message)
             return True
         fault = self._faults.striking(opcode) if self._faults else None
         if fault is not None and fault.error:
-            self._to_kernel(fuse_out_header.pack_flat(fuse_out_header.SIZE, -fault.error, header.unique))
+            self._to_kernel(unique, _error(unique, fault.error))
             return True
-        self._pending[header.unique] = Pending(opcode, now, bytes(message[:128]), fault)
+        self._pending[unique] = Pending(opcode, now, bytes(message[:_KEPT]), fault)
         self._to_server(message)
         return True
 
-    def _to_server(self, message: memoryview) -> None:
+    def _to_server(self, message: memoryview | bytes) -> None:
         try:
             self._socket.send(message)
+        except BlockingIOError:
+            self._unsent = bytes(message)
         except OSError as error:
             # Its end is seen, and told, where it is read from.
             if error.errno not in ENDS:
@@ -195,55 +224,51 @@ class Relay:
 
     # -- the server -----------------------------------------------------------------------------------------------
 
-    def _from_server(self, buffer: bytearray, now: float) -> bool:
+    def _from_server(self, now: float) -> bool | None:
+        """Passes a reply on. None: there was none; False: the server has ended."""
         try:
-            length = self._socket.recv_into(buffer)
+            length = self._read_server(self._buffer)
         except OSError as error:
             if error.errno in ENDS:
                 return False
             raise
+        if length is None:
+            return None
         if not length:
             return False
-        message = self._whole(buffer, length)
+        message = self._pieces.whole(self._view[:length])
         if message is None:
             return True
-        unique = fuse_out_header.unpack_from(message).unique if len(message) >= fuse_out_header.SIZE else 0
-        request = self._pending.get(unique & ~_RESENT) if unique else None
-        fault = request.fault if request is not None else None
-        if fault is not None and fault.drop:
-            return True
-        if fault is not None and fault.short is not None:
-            message = _shortened(message, fault.short)
-        if fault is not None and fault.delay:
-            self._number += 1
-            heapq.heappush(self._held, _Held(now + fault.delay, self._number, bytes(message)))
-            return True
-        self._to_kernel(message)
+        unique = fuse_out_header.unpack_from(message).unique if len(message) >= _HEADER else 0
+        if self._faults:
+            request = self._pending.get(unique & ~_RESENT)
+            fault = request.fault if request is not None else None
+            if fault is not None:
+                if fault.drop:
+                    return True
+                if fault.short is not None:
+                    message = _shortened(message, fault.short)
+                if fault.delay:
+                    self._hold(now + fault.delay, unique, bytes(message))
+                    return True
+        self._to_kernel(unique, message)
         return True
 
-    def _whole(self, buffer: bytearray, length: int) -> bytes | memoryview | None:
-        """A reply that was spliced into the socket comes in pieces of 16 pages, the first with the length of all."""
-        part = memoryview(buffer)[:length]
-        if self._parts:
-            self._parts += part
-            if len(self._parts) < int.from_bytes(self._parts[:4], _NATIVE):
-                return None
-            message, self._parts = bytes(self._parts), bytearray()
-            return message
-        if length >= _PIECE and length < int.from_bytes(part[:4], _NATIVE) <= _BUFFER:
-            self._parts = bytearray(part)
-            return None
-        return part
+    def _hold(self, due: float, unique: int, reply: bytes) -> None:
+        self._number += 1
+        heapq.heappush(self._held, _Held(due, self._number, unique, reply))
+        self._due = min(self._due, due)
 
-    def _release(self, now: float) -> None:
-        while self._held and self._held[0].due <= now:
-            self._to_kernel(heapq.heappop(self._held).reply)
-
-    def _to_kernel(self, message: bytes | memoryview) -> None:
-        unique = fuse_out_header.unpack_from(message).unique if len(message) >= fuse_out_header.SIZE else 0
+    def _to_kernel(self, unique: int, message: bytes | memoryview) -> None:
         request = self._pending.pop(unique & ~_RESENT, None) if unique else None
         if self._recorder is not None:
             self._recorder.reply((message,))
+        if unique in self._given_up:
+            self._given_up.remove(unique)
+            return
+        if not unique and len(message) >= _HEADER:
+            self._notices.send(bytes(message))
+            return
         try:
             os.write(self._device, message)
         except OSError as error:
@@ -251,35 +276,65 @@ class Relay:
                 return
             if error.errno not in _BROKEN:
                 raise
-            if unique and request is None and error.errno == errno.ENOENT and unique & 1:
+            if request is None and error.errno == errno.ENOENT and unique & 1:
                 # An answer to an INTERRUPT whose request was answered meanwhile.
                 return
             self._watcher.broken(bytes(message[:256]), error, request)
+            if request is not None:
+                # Some refused replies use the request up, after others it waits on: its caller must not.
+                self._answer(unique, errno.EIO)
+
+    def _answer(self, unique: int, number: int) -> None:
+        """In the server's place; of no effect where the kernel no longer waits."""
+        try:
+            os.write(self._device, _error(unique, number))
+        except OSError as error:
+            if error.errno not in ENDS | _BROKEN:
+                raise
+
+    def _notice_refused(self, message: bytes, error: OSError) -> None:
+        if error.errno not in ENDS:
+            self._watcher.broken(message[:256], error, None)
 
     # -- watching -------------------------------------------------------------------------------------------------
 
+    def _timed(self, now: float) -> None:
+        while self._held and self._held[0].due <= now:
+            held = heapq.heappop(self._held)
+            self._to_kernel(held.unique, held.reply)
+        if now - self._looked > _TICK:
+            self._look(now)
+        self._due = min(self._looked + _TICK, self._held[0].due) if self._held else self._looked + _TICK
+
     def _look(self, now: float) -> None:
         self._looked = now
+        late = []
         for unique, request in self._pending.items():
             waited = now - request.since
-            if waited < self._patience:
+            if waited < self._patience and not (self._give_up and waited >= self._give_up):
                 break
-            if request.opcode == c.FUSE_INIT and waited < self._patience + _START:
+            if request.opcode in MAY_WAIT or (request.opcode == c.FUSE_INIT and waited < self._patience + _START):
                 continue
-            if not request.told and request.opcode not in _MAY_WAIT and request.fault is None:
+            if self._give_up and waited >= self._give_up:
+                late.append((unique, request, waited))
+            elif not request.told and request.fault is None:
                 request.told = True
                 self._watcher.hangs(unique, request, waited)
+        for unique, request, waited in late:
+            request.given_up = True
+            self._watcher.hangs(unique, request, waited)
+            self._to_kernel(unique, _error(unique, errno.ETIMEDOUT))
+            self._given_up.add(unique)
 
 
-_NATIVE: Final = "little" if fuse_out_header.pack_flat(1, 0, 0)[0] == 1 else "big"
-_PIECE: Final = 4096
-_MAY_WAIT: Final = frozenset({c.FUSE_SETLKW, c.FUSE_INTERRUPT})
+def _error(unique: int, number: int) -> bytes:
+    return fuse_out_header.pack_flat(_HEADER, -number, unique)
 
 
 def _shortened(message: bytes | memoryview, data: int) -> bytes:
     """The reply with at most `data` bytes behind its header, as a server that reads less than was asked for."""
     header = fuse_out_header.unpack_from(message)
-    size = fuse_out_header.SIZE + min(data, len(message) - fuse_out_header.SIZE)
+    size = _HEADER + min(data, len(message) - _HEADER)
     if header.error:
         return bytes(message)
-    return fuse_out_header.pack_flat(size, 0, header.unique) + bytes(message[fuse_out_header.SIZE : size])
+    return fuse_out_header.pack_flat(size, 0, header.unique) + bytes(message[_HEADER:size])

@@ -12,7 +12,7 @@ from rawfuse.wire import Request, fuse_out_header
 
 from ..decode.values import errno_text, label
 from .faults import Faults
-from .relay import Pending
+from .pending import Pending
 
 __all__ = ["Report"]
 
@@ -21,7 +21,7 @@ _NEWEST: Final = 45
 
 
 class Report:
-    """A :class:`~.relay.Watcher` that says things to `out`; of one kind no more than twenty.
+    """A :class:`~.pending.Watcher` that says things to `out`; of one kind no more than twenty.
 
     ``troubles`` counts what a sound server would not have done.
     """
@@ -52,7 +52,8 @@ class Report:
         self._say(f"the kernel refused {what}: {told}\n  {message[:48].hex(' ')}")
 
     def hangs(self, unique: int, request: Pending, seconds: float) -> None:
-        self._say(f"no reply for {seconds:.0f} s to {_described(request)} (unique {unique})")
+        instead = "; it was answered with ETIMEDOUT in the server's place" if request.given_up else ""
+        self._say(f"no reply for {seconds:.0f} s to {_described(request)} (unique {unique}){instead}")
 
     def ended(self, pending: dict[int, Pending]) -> None:
         self._unanswered = [f"{_described(request)} (unique {unique})" for unique, request in pending.items()]
