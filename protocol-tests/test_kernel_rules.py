@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tools.conform.linux.rules import RULES, Rule
-from tools.conform.linux.run import KEPT, NOT_TRIED, interruptible, try_case
+from tools.conform.linux.run import interruptible, try_case
 from tools.conform.linux.trial import Case, Trial
+from tools.conform.probe import Verdict
 
 MARKS = {"real": [pytest.mark.kernel("root")], "fake": []}
 
@@ -32,7 +33,7 @@ def harmless_signal() -> Generator[None, None, None]:
 @pytest.mark.parametrize(("rule", "trial", "case", "kind"), [*cases()])
 def test_a_rule_is_kept(rule: Rule, trial: Trial, case: Case, kind: str) -> None:
     outcome = try_case(trial, case, kind)
-    if outcome.verdict == NOT_TRIED:
-        pytest.skip(outcome.seen)
+    if outcome.verdict is Verdict.INAPPLICABLE:
+        pytest.skip(outcome.reason)
     shown = "\n".join([rule.says, *outcome.sent, f"expected: {outcome.expected}", f"seen: {outcome.seen}"])
-    assert outcome.verdict == KEPT, shown
+    assert outcome.verdict is Verdict.PASSED, shown

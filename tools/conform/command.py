@@ -13,6 +13,7 @@ from rawfuse import Filesystem
 from rawfuse.cli.mount import LoadError, load
 
 from .choice import UnknownProbe, chosen
+from .linux.command import main as kernel
 from .probe import Probe, Result, Tier
 from .probes import PROBES, TABLES
 from .reports import Text, junit, kept, page, report
@@ -42,6 +43,7 @@ examples:
   rawfuse conform lookup 'malformed.*' -v -- ./memfs_ll -f {}        two subjects, with all that was said
   rawfuse conform --tier must --junit out.xml -- ./memfs_ll -f {}    for continuous integration
   rawfuse conform --list notify                                      the rules, to read
+  rawfuse conform --kernel                                           the other side: what the running kernel does
 """
 
 
@@ -57,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--module", metavar="MODULE:CLASS", help="serve this file system, as of `rawfuse mount`")
     made.add_argument("--tier", action="append", choices=[*Tier], default=[], help="only this tier; repeatable")
     made.add_argument("--fail-on", choices=[*Tier], default=Tier.MUST, help="the last tier that counts (must)")
+    made.add_argument("--kernel", action="store_true", help="try the rules of the running kernel; see --kernel --help")
     made.add_argument("--list", action="store_true", help="say what the probes are, and run none")
     made.add_argument("--json", action="store_true", help="print the report as JSON")
     made.add_argument("--junit", type=Path, metavar="FILE", help="write the report as JUnit's XML, too")
@@ -73,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     # argparse would give what is behind -- to PROBE.
     at = words.index("--") if "--" in words else len(words)
+    if "--kernel" in words[:at]:
+        return kernel([word for word in words if word != "--kernel"])
     made = parser()
     arguments = made.parse_args(words[:at])
     command = words[at + 1 :]

@@ -26,7 +26,7 @@ from .trials import (
     requests,
 )
 
-__all__ = ["RULES", "Rule"]
+__all__ = ["ABOUT", "RULES", "Rule"]
 
 
 @dataclass(frozen=True)
@@ -349,3 +349,18 @@ RULES: Final = (
     *PASSTHROUGH,
 )
 # fmt: on
+
+ABOUT: Final = {
+    "reading": "What reading the device brings, and when",
+    "writing": "What write(2) says to replies, and what callers see",
+    "content": "Which contents of replies are believed",
+    "interrupts": "Uniques, interrupts, and requests that are sent again",
+    "notifications": "What write(2) says to notifications",
+    "descriptors": "Several descriptors of one connection",
+    "enosys": "What ENOSYS comes to, and is remembered for",
+    "init": "What is agreed on by INIT, and what follows",
+    "mounting": "What is taken for a mount, and how it ends",
+    "requests": "What requests carry, and which never come",
+    "passthrough": "Backing files",
+}
+"""The groups, by the first part of a rule's name."""

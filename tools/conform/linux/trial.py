@@ -15,15 +15,30 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Concatenate, Final, TypeVar
+from pathlib import Path
+from typing import Any, Concatenate, TypeVar
 
-__all__ = ["Broken", "Case", "NotPossible", "Said", "Trial", "case", "holds", "over", "raises", "same", "said", "trial"]
+__all__ = [
+    "Broken",
+    "Case",
+    "NotPossible",
+    "Said",
+    "Trial",
+    "case",
+    "holds",
+    "needs_root",
+    "over",
+    "raises",
+    "same",
+    "said",
+    "trial",
+]
 
 T = TypeVar("T")
-KINDS: Final = ("real", "fake")
 
 
 class Broken(Exception):
@@ -43,6 +58,13 @@ class Broken(Exception):
 
 class NotPossible(Exception):
     """What a trial needs is not to be had here; says what."""
+
+
+def needs_root(what: str) -> None:
+    """Raises NotPossible where this process is not root, or is so in a user namespace; `what` only root can."""
+    # Of a namespace that an ordinary user made, one id alone is mapped.
+    if os.geteuid() != 0 or Path("/proc/self/uid_map").read_text().split()[:3] != ["0", "0", str(2**32 - 1)]:
+        raise NotPossible(f"root alone can {what}")
 
 
 class Said(int):

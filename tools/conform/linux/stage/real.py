@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
+import os
 import select
 import signal
 import struct
@@ -11,9 +13,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rawfuse import wire as w
 from rawfuse.mount import abort_connection, mount_detached
@@ -28,6 +30,20 @@ from .script import PATIENCE, Call, Script
 __all__ = ["Real"]
 
 
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_EMPTY_PATH, _DONT_SYNC = 0x1000, 0x4000
+_DEV_MINOR: Final = 140
+"""Offset of stx_dev_minor in struct statx (linux/stat.h)."""
+
+
+def _device_minor(root: int) -> int:
+    """The number of a connection by its mount, without asking the server; for kernels whose fdinfo does not tell it."""
+    found = ctypes.create_string_buffer(256)
+    if _LIBC.statx(root, b"", _EMPTY_PATH | _DONT_SYNC, 0, found):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return int(struct.unpack_from("=I", found, _DEV_MINOR)[0])
+
+
 class Real(Script):
     """The kernel of this machine, by a mount that hangs nowhere."""
 
@@ -40,6 +56,8 @@ class Real(Script):
         self._poll = select.poll()
         self._poll.register(self.fd, select.POLLIN)
         self.threads: list[threading.Thread] = []
+        self._number = connection_of(self.fd) or _device_minor(self.root)
+        self._closed = False
 
     @property
     def descriptor(self) -> RealDescriptor:
@@ -106,7 +124,7 @@ class Real(Script):
     @contextmanager
     def _fusectl(self) -> Generator[Path, None, None]:
         """The connection's directory, where it belongs or else where it can be mounted for a moment."""
-        number = str(connection_of(self.fd))
+        number = str(self._number)
         if (FUSECTL / number).exists():
             yield FUSECTL / number
             return
@@ -118,6 +136,7 @@ class Real(Script):
                 subprocess.run(["umount", path], check=True)
 
     def unmount(self) -> None:
+        self._closed = True
         self.mount.close()
         deadline = time.monotonic() + PATIENCE
         while self.descriptor.poll() != select.POLLERR and time.monotonic() < deadline:
@@ -134,18 +153,15 @@ class Real(Script):
             return said(lambda: fcntl.ioctl(self.fd, 0x4010E501, operation))
 
     def end(self) -> None:
-        with suppress(OSError):
-            # By the descriptor: a number that was ours may be another's by now.
-            number = connection_of(self.fd) if self.fd >= 0 else None
-            if number is None or not abort_connection(number):
-                self._descriptor.close()
+        # Afterwards the number may be another's.
+        if not self._closed and not abort_connection(self._number):
+            self._descriptor.close()
 
     def close(self) -> None:
         # A call that still waits is failed by this; then nobody keeps the connection.
-        with suppress(OSError):
-            number = connection_of(self.fd)
-            if number is not None:
-                abort_connection(number)
+        if not self._closed:
+            abort_connection(self._number)
+        self._closed = True
         self._descriptor.close()
         self.mount.close()
         for thread in self.threads:

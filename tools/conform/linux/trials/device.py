@@ -29,7 +29,7 @@ from ..stage.kernels import connected, device, kind_alone, really
 from ..stage.made_up import FLAGS, init_answer, ok
 from ..stage.real import Real
 from ..stage.script import BUFFER, using
-from ..trial import NotPossible, case, over, raises, said, same, trial
+from ..trial import case, needs_root, over, raises, said, same, trial
 
 CLONE = 0x8004E500
 """FUSE_DEV_IOC_CLONE."""
@@ -112,13 +112,9 @@ class Backed:
     def __init__(self, kernel: Real, file: IO[bytes]) -> None:
         self.kernel = kernel
         self.file = file
+        needs_root("open backing files")
         self.channel = DeviceChannel(os.dup(kernel.fd))
-        try:
-            self.backing = self.channel.backing_open(file.fileno())
-        except OSError as error:
-            if error.errno == errno.EPERM:
-                raise NotPossible("BACKING_OPEN needs CAP_SYS_ADMIN outside namespaces") from error
-            raise
+        self.backing = self.channel.backing_open(file.fileno())
 
     def opening(self, flags: int) -> bytes:
         """An answer to OPEN."""

@@ -17,7 +17,7 @@ from ..stage.calls import BY_OPCODE, OPENDIR, D, F, SystemCall, opened, outcome,
 from ..stage.kernels import KERNELS, connected, kind_alone
 from ..stage.made_up import FLAGS, SIZE, entry, error, init_answer, ok, open_buffered
 from ..stage.script import using
-from ..trial import case, holds, over, same, trial
+from ..trial import case, holds, needs_root, over, same, trial
 
 PAGE = 4096
 
@@ -262,6 +262,8 @@ def max_pages_lifts_the_longest_name(kind: str, flags: InitFlags, longest: int) 
 
 @trial(on=kind_alone)
 def passthrough_stands_back_for_the_writeback_cache(kind: str) -> None:
+    if kind == "real":
+        needs_root("open backing files")
     both = FLAGS | InitFlags.FUSE_PASSTHROUGH | InitFlags.FUSE_WRITEBACK_CACHE
     for flags, depth, number in (
         (both, 1, errno.EPERM),

@@ -28,7 +28,7 @@ from ..stage.kernels import connected, kind_alone, really
 from ..stage.made_up import DIR, attr_out, init_answer, ok
 from ..stage.real import Real
 from ..stage.script import BUFFER, STANDING
-from ..trial import Said, holds, over, raises, said, same, trial
+from ..trial import Said, holds, needs_root, over, raises, said, same, trial
 
 MNT_FORCE, MNT_DETACH = 1, 2
 _SET_FD = 5
@@ -297,6 +297,7 @@ else: print(0)
 @trial(on=kind_alone)
 @over("allow_other", [False, True])
 def others_are_refused_without_a_request_unless_allowed(_: str, allow_other: bool) -> None:
+    needs_root("become another user")
     with connected("real", allow_other=allow_other) as kernel:
         assert isinstance(kernel, Real)
         command = [sys.executable, "-c", STAT, str(kernel.root)]

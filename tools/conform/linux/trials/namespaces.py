@@ -14,7 +14,7 @@ from rawfuse.mount.device import DEFAULT_DEVICE
 
 from ..stage.kernels import kind_alone
 from ..stage.script import BUFFER
-from ..trial import NotPossible, raises, same, trial
+from ..trial import needs_root, raises, same, trial
 
 NOBODY = 65534
 
@@ -63,9 +63,8 @@ def ran(script: str, *arguments: str) -> str:
 @trial(on=kind_alone)
 def an_ordinary_user_mounts_in_a_namespace_of_their_own(_: str) -> None:
     # A node of mode 0666, as the device is on most systems, where other users may reach it.
+    needs_root("become an ordinary user")
     status = os.stat(os.environ.get("RAWFUSE_DEVICE", DEFAULT_DEVICE))
-    if os.geteuid() != 0:
-        raise NotPossible("root alone can become an ordinary user")
     with tempfile.TemporaryDirectory(dir="/run") as directory:
         os.chmod(directory, 0o755)
         device, point = Path(directory, "fuse"), Path(directory, "mnt")

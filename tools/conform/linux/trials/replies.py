@@ -24,7 +24,7 @@ from ..stage.kernels import Kernel, connected, kind_alone
 from ..stage.made_up import DIR, LNK, REG, attr_out, dirent, entry, error, ok, usual
 from ..stage.real import Real
 from ..stage.script import using
-from ..trial import case, holds, over, same, trial
+from ..trial import NotPossible, case, holds, over, same, trial
 
 
 def good(request: w.Request) -> bytes:
@@ -353,9 +353,10 @@ def what_a_kernel_of_this_minor_offers_is_what_ours_offers(_: str) -> None:
     with connected("real") as one:
         (init,) = one.requests
     assert isinstance(init, w.Init)
-    if init.arg.minor == MINOR:
-        offered = InitFlags(init.arg.flags | init.arg.flags2 << 32)
-        same(offered & ~InitFlags.FUSE_OVER_IO_URING, OFFERED)
+    if init.arg.minor != MINOR:
+        raise NotPossible(f"this kernel speaks 7.{init.arg.minor}; what 7.{MINOR} offers is known")
+    offered = InitFlags(init.arg.flags | init.arg.flags2 << 32)
+    same(offered & ~InitFlags.FUSE_OVER_IO_URING, OFFERED)
 
 
 @trial(on=connected)

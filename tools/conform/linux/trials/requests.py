@@ -22,7 +22,7 @@ from ..stage.kernels import connected, kind_alone, really
 from ..stage.made_up import DIR, FLAGS, REG, attr, entry, init_answer, ok, open_buffered
 from ..stage.real import Real
 from ..stage.script import using
-from ..trial import case, holds, over, same, trial
+from ..trial import case, holds, needs_root, over, same, trial
 
 GROUP = 4711
 
@@ -84,6 +84,7 @@ MKDIR = "import os, sys; os.mkdir('new', dir_fd=int(sys.argv[1]))"
 
 def made_by_a_member_of(group: int, flags: InitFlags) -> w.MkDir:
     """The MKDIR of a process that is in a group beside its own, in a directory of that group."""
+    needs_root("join a group")
     with connected("real", init_answer(FLAGS | flags)) as kernel:
         assert isinstance(kernel, Real)
         command = [sys.executable, "-c", MKDIR, str(kernel.root)]
