@@ -1,4 +1,4 @@
-"""`mfs snapshot`, `mfs log`, `mfs diff`, `mfs restore`, `mfs pin`."""
+"""`mfs snapshot`, `mfs log`, `mfs diff`, `mfs restore`, `mfs chroot`, `mfs pin`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mfs.cli.problem import Problem
 if TYPE_CHECKING:
     from mfs.control.reach import Reached
 
-__all__ = ["EPOCH", "diff", "log", "pin", "restore", "snapshot"]
+__all__ = ["EPOCH", "chroot", "diff", "log", "pin", "restore", "snapshot"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -73,6 +73,25 @@ def diff(arguments: argparse.Namespace) -> int:
 def restore(arguments: argparse.Namespace) -> int:
     """Go back."""
     return _done(arguments, "restore", commit=arguments.commit, paths=arguments.paths)
+
+
+def chroot(arguments: argparse.Namespace) -> int:
+    """Make a directory the root."""
+    path = None
+    if not arguments.empty:
+        path = arguments.cid if arguments.cid.startswith("/") else f"/ipfs/{arguments.cid}"
+
+    async def work(reached: Reached) -> int:
+        done = await reached.ask("chroot", path=path)
+        if arguments.json:
+            print_json(done)
+        else:
+            print_line(f"root\t{done['root']}")
+            print_line(f"before\t{done['was']}")
+            print_line(f"undo\tmfs restore {done['before']}")
+        return 0
+
+    return asking(arguments.repo, work)
 
 
 def _done(arguments: argparse.Namespace, operation: str, **how: Any) -> int:

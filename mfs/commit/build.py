@@ -286,6 +286,8 @@ class Builder:
         for name, link in changes.items():
             was = lookup(made_of.cid, name, nodes)
             found += was is not None
+            if was is None and link is None:
+                continue
             if was is None or link is None or was.hash != link.cid:
                 different[name] = link
         if found != made_of.stats.count:

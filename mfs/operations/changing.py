@@ -13,7 +13,7 @@ from mfs.tree.listing import Listing
 from mfs.tree.node import Directory
 from mfs.tree.record import ROOT_INO
 
-__all__ = ["mkdir", "move", "remove"]
+__all__ = ["mkdir", "move", "remove", "remove_tree"]
 
 _MANY = 10_000
 """Changed nodes after which a commit is made, so that memory stays bounded."""
@@ -72,12 +72,15 @@ async def remove(session: Session, *, path: bytes, recursive: bool, force: bool)
         return
     if not recursive:
         raise error(errno.EISDIR, path)
-    await _remove_tree(session, parent, name, node)
+    await remove_tree(session, parent, name, node)
     await session.settled(parent)
 
 
-async def _remove_tree(session: Session, parent: Directory, name: bytes, node: Directory) -> None:
-    """Deepest first.  What is made in there meanwhile may make it ENOTEMPTY in the end."""
+async def remove_tree(session: Session, parent: Directory, name: bytes, node: Directory) -> None:
+    """Remove the directory `node`, which is `name` in `parent`, and all in it, deepest first.
+
+    What is made in there meanwhile may make it ENOTEMPTY in the end.
+    """
     tree, pace = session.volume.tree, Pace()
     # Directories by number: what is renamed meanwhile is still what was to be removed.
     path = [(parent.ino, name, node.ino, Listing(tree, node), 0)]

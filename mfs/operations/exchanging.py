@@ -23,7 +23,7 @@ from mfs.unixfs.directory import entries
 from mfs.unixfs.errors import InvalidCID, MalformedBlock, UnixFSError
 from mfs.unixfs.nodes import DirectoryNode, NodeCache, ShardNode
 
-__all__ = ["export_car", "import_car"]
+__all__ = ["check_whole", "export_car", "import_car"]
 
 _BATCH = 4 << 20
 _BATCH_BLOCKS = 2000
@@ -102,7 +102,7 @@ async def import_car(session: Session, *, to: bytes | None, pin: bool, roots: li
         found = taking.roots if roots is None else [_parsed(text) for text in roots]
         cache = node_cache(volume.store)
         for root in found:
-            await _check_whole(session, root, cache)
+            await check_whole(session, root, cache)
         await volume.flush()
         if to is not None:
             await _enter(session, to, found, cache)
@@ -168,7 +168,7 @@ class _Taking:
             await self._volume.flush()
 
 
-async def _check_whole(session: Session, root: CID, cache: NodeCache) -> None:
+async def check_whole(session: Session, root: CID, cache: NodeCache) -> None:
     """ENOENT: blocks below `root` are missing; EINVAL: one is unsound, or a directory has a name that cannot be."""
     store, pace = session.volume.store, Pace()
     missing: list[CID] = []

@@ -171,6 +171,12 @@ _RECORDS = (
         "make the tree, or some paths, what a commit says",
         (Argument("commit", "text"), Argument("paths", "paths", ())),
     ),
+    Operation(
+        "chroot",
+        "mfs.operations.chroot:chroot",
+        "make a directory the root; null: an empty one",
+        (Argument("path", "path", None),),
+    ),
     Operation("keys", "mfs.operations.naming:keys", "list the keys", gives="a key each"),
     Operation("key-new", "mfs.operations.naming:new_key", "make a key", (Argument("called", "text"),), makes=True),
     Operation(

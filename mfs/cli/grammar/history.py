@@ -1,4 +1,4 @@
-"""Commits and their names, and garbage: `snapshot`, `log`, `diff`, `restore`, `pin`, `gc`."""
+"""Commits and their names, and garbage: `snapshot`, `log`, `diff`, `restore`, `chroot`, `pin`, `gc`."""
 
 from __future__ import annotations
 
@@ -66,6 +66,19 @@ _RESTORE_EPILOG = """\
 examples:
   mfs restore monday /photos /notes.txt     these two
   mfs restore head~2                        everything
+"""
+
+_CHROOT = """\
+Make any directory that is stored here the root of the tree, as `ipfs files chroot` does; mounted or not. Blocks are not
+copied, and the root CID is CID. All of it has to be here (`mfs import` brings a CAR). After a crash the root is the old
+one or the new one. What was the root before stays in history: the last line says how to go back.
+"""
+
+_CHROOT_EPILOG = """\
+examples:
+  mfs chroot bafybei...
+  mfs chroot /ipfs/bafybei.../photos        a directory in it
+  mfs chroot --empty
 """
 
 _PIN = """\
@@ -141,6 +154,19 @@ def declare(commands: Commands) -> None:
     restore.add_argument("--json", action="store_true", help="say what was done as a JSON object")
     restore.add_argument("commit", metavar="COMMIT", help="the commit to go back to")
     restore.add_argument("paths", metavar="PATH", nargs="*", help="what to restore (default: everything)")
+
+    chroot = tree_command(
+        commands,
+        "chroot",
+        "mfs.cli.history:chroot",
+        help="make a directory the root, by CID",
+        about=_CHROOT,
+        more=_CHROOT_EPILOG,
+    )
+    chroot.add_argument("--json", action="store_true", help="say what was done as a JSON object")
+    which = chroot.add_mutually_exclusive_group(required=True)
+    which.add_argument("--empty", action="store_true", help="an empty directory")
+    which.add_argument("cid", metavar="CID", nargs="?", help="a CID, or /ipfs/CID/PATH")
 
     pin = tree_command(commands, "pin", "mfs.cli.history:pin", help="keep blocks by CID", about=_PIN, more=_PIN_EPILOG)
     pin.add_argument("--remove", action="store_true", help="take the name away")
