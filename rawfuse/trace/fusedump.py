@@ -8,7 +8,8 @@ itself) and of which the message is the last.  The first is the time: length 16,
 since the epoch.  Behind it come signatures of the writer, of any length.  A count below 16 tells the versions apart: no
 message is as short.  Everything is in the byte order of the machine (GlusterFS's fuse-bridge.c, gluster/parsefuse).
 
-Neither knows the connection, the minor or the program, and neither can hold a message that was cut.
+Neither knows the connection or the program, and neither can hold a message that was cut. What was negotiated is
+followed from INIT, where that is in the file.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ import sys
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
+from rawfuse.trace.agreed import Agreed
 from rawfuse.trace.record import DamagedTrace, Direction, Readable, Traced
+from rawfuse.wire import fuse_in_header
+from rawfuse.wire.constants import FUSE_INIT
 
 __all__ = ["LETTERS", "FusedumpWriter", "read_fusedump"]
 
@@ -84,12 +88,20 @@ def read_fusedump(file: Readable, path: str) -> Iterator[Traced]:
     Raises :class:`DamagedTrace`. A file that ends in the middle of a message gives those before it.
     """
     source = _File(file, path)
+    agreed = Agreed()
     while True:
         try:
             message = _message(source)
         except EOFError:
             return
-        yield message
+        if message.direction is Direction.TO_KERNEL:
+            if agreed.waiting is not None:
+                agreed.answered(message.data)
+        elif len(message.data) >= fuse_in_header.SIZE:
+            header = fuse_in_header.unpack_from(message.data)
+            if header.opcode == FUSE_INIT:
+                agreed.asked(header.unique)
+        yield message._replace(minor=agreed.minor, setxattr_ext=agreed.setxattr_ext)
 
 
 def _message(source: _File) -> Traced:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
 
 from rawfuse.channel import Channel
 from rawfuse.channel.base import Parts
+from rawfuse.trace.agreed import Agreed
 from rawfuse.trace.opening import TraceWriter
 from rawfuse.trace.record import Direction, Traced
 from rawfuse.wire import constants as c
-from rawfuse.wire import fuse_in_header, fuse_init_out, fuse_out_header
+from rawfuse.wire import fuse_in_header
 
 __all__ = ["Recorder", "TracedChannel"]
-
-_WHOLE_INIT: Final = fuse_init_out.SIZE
-_LARGEST_MINOR: Final = 255  # a byte of the file; servers say what they like
 
 
 class Recorder:
@@ -46,9 +43,7 @@ class Recorder:
         self._connection = connection
         self._largest = largest
         self._program = program
-        self._minor = 0
-        self._setxattr_ext = False
-        self._init: int | None = None
+        self._agreed = Agreed()
         self._lock = threading.Lock()
 
     def request(
@@ -66,7 +61,7 @@ class Recorder:
             header = fuse_in_header.unpack_from(message)
         if header is not None:
             if header.opcode == c.FUSE_INIT:
-                self._init = header.unique
+                self._agreed.asked(header.unique)
             if self._program is not None and header.pid:
                 program = self._program(header.pid)[:15]
         data = bytes(message if self._largest is None else message[: self._largest])
@@ -77,29 +72,18 @@ class Recorder:
         now = time.time_ns()
         data = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
         length = len(data)
-        if self._init is not None and length >= fuse_out_header.SIZE:
-            self._agreed(data)
+        if self._agreed.waiting is not None:
+            self._agreed.answered(data)
         self._write(now, Direction.TO_KERNEL, data[: self._largest], length, descriptor, b"")
 
     def _write(self, now: int, direction: Direction, data: bytes, length: int, descriptor: int, program: bytes) -> None:
+        agreed = self._agreed
         message = Traced(
-            now, direction, data, length, self._connection, descriptor, self._minor, self._setxattr_ext, program
+            now, direction, data, length, self._connection, descriptor, agreed.minor, agreed.setxattr_ext, program
         )
         with self._lock:
             self._writer.write(message)
             self.messages += 1
-
-    def _agreed(self, reply: bytes) -> None:
-        """The answer to INIT is part of the context of every message behind it."""
-        header = fuse_out_header.unpack_from(reply)
-        if header.unique != self._init:
-            return
-        self._init = None
-        if not header.error:
-            # Shorter answers, as before 7.23, mean zeros.
-            answer = fuse_init_out.unpack_from(reply[fuse_out_header.SIZE :].ljust(_WHOLE_INIT, b"\0"))
-            self._minor = min(answer.minor, _LARGEST_MINOR)
-            self._setxattr_ext = bool(answer.flags & c.FUSE_SETXATTR_EXT)
 
 
 class TracedChannel:

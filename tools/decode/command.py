@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rawfuse.trace.exchanges import Exchange, exchanges
-from rawfuse.trace.opening import read_trace
+from rawfuse.trace.opening import FORMATS, read_trace
 from rawfuse.trace.record import DamagedTrace
 
 from .dump import dump
@@ -18,6 +18,8 @@ from .figures import Statistics
 from .filters import BadFilter, Filter, by_error, by_opcode, by_path, by_pid, by_program, matches, slower_than
 from .lines import Style, coloured, line, plain
 from .objects import as_object
+from .page import write_page
+from .writing import CannotWrite, write
 
 __all__ = ["main"]
 
@@ -40,6 +42,9 @@ examples:
   rawfuse decode t.pcapng --slower 5ms --hex           slow ones, each field over its bytes
   rawfuse decode t.pcapng --stats                      counts, errors and latencies of every opcode
   rawfuse decode t.pcapng --json | jq .path            one JSON object a line
+  rawfuse decode t.pcapng --html > t.html              a page with timeline, filter and bytes, for a browser
+  rawfuse decode gluster.fusedump -w t.pcapng          another format; with filters, only what they let through
+  rawfuse decode t.pcapng -w t.dump --format fusedump1
 """
 
 
@@ -63,6 +68,10 @@ def parser() -> argparse.ArgumentParser:
     kind.add_argument("--json", action="store_true", help="one JSON object a line")
     kind.add_argument("--stats", action="store_true", help="counts, errors and latencies of every opcode")
     kind.add_argument("--hex", action="store_true", help="below each line its fields over their bytes")
+    kind.add_argument("--html", action="store_true", help="one page that loads nothing: timeline, filter box, bytes")
+    kind.add_argument("-w", "--write", type=Path, metavar="FILE", help="write the messages into FILE, a trace again")
+    form.add_argument("--format", choices=FORMATS, default="pcapng", help="of that (default: pcapng)")
+    form.add_argument("--bytes", type=int, default=512, metavar="N", help="with --html: of each message (default: 512)")
     form.add_argument("--data", action="store_true", help="with --json: payloads too, as base64")
     form.add_argument("--absolute", action="store_true", help="the time of day instead of seconds since the start")
     form.add_argument("--colour", choices=("auto", "always", "never"), default="auto", help="default: on a terminal")
@@ -83,6 +92,29 @@ def _colours(choice: str) -> bool:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM", "dumb") != "dumb"
 
 
+class _Reading:
+    """The exchanges of a file that filters let through; behind it, `figures` about them, and the file's `damage`."""
+
+    def __init__(self, file: Path, filters: list[Filter]) -> None:
+        self.figures = Statistics()
+        self.damage = ""
+        self.start: int | None = None
+        """When the first of all began."""
+        self._file = file
+        self._filters = filters
+
+    def __iter__(self) -> Iterator[Exchange]:
+        try:
+            for exchange in exchanges(read_trace(self._file)):
+                if self.start is None:
+                    self.start = exchange.time
+                if matches(exchange, self._filters):
+                    self.figures.add(exchange)
+                    yield exchange
+        except DamagedTrace as error:
+            self.damage = str(error)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
     arguments = parser().parse_args(argv)
@@ -90,44 +122,47 @@ def main(argv: Sequence[str] | None = None) -> int:
         filters = _filters(arguments)
     except BadFilter as error:
         parser().error(str(error))
-    figures = Statistics()
-    damage = ""
+    reading = _Reading(arguments.file, filters)
     try:
-        try:
-            for text in _told(arguments, filters, figures):
-                print(text)
-        except DamagedTrace as error:
-            damage = str(error)
-        if arguments.stats:
-            print("\n".join(figures.lines(aligned=sys.stdout.isatty())))
+        _show(arguments, reading, filters)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read us has seen enough; the interpreter must not say so again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        damage = str(error)
-    if figures.problems:
-        print(f"rawfuse decode: {figures.problems} messages could not be decoded in full", file=sys.stderr)
-    if damage:
-        print(f"rawfuse decode: {damage}", file=sys.stderr)
-    return 1 if figures.problems or damage else 0
+    except (OSError, DamagedTrace, CannotWrite) as error:
+        reading.damage = str(error)
+    if reading.figures.problems:
+        print(f"rawfuse decode: {reading.figures.problems} messages could not be decoded in full", file=sys.stderr)
+    if reading.damage:
+        print(f"rawfuse decode: {reading.damage}", file=sys.stderr)
+    return 1 if reading.figures.problems or reading.damage else 0
 
 
-def _told(arguments: argparse.Namespace, filters: list[Filter], figures: Statistics) -> Iterator[str]:
+def _show(arguments: argparse.Namespace, reading: _Reading, filters: list[Filter]) -> None:
+    if arguments.html:
+        write_page(sys.stdout, reading, title=arguments.file.name, largest=arguments.bytes)
+    elif arguments.write is not None:
+        write(read_trace(arguments.file), arguments.write, arguments.format, filters)
+    elif arguments.stats:
+        for _ in reading:
+            pass
+        print("\n".join(reading.figures.lines(aligned=sys.stdout.isatty())))
+    elif arguments.json:
+        for exchange in reading:
+            print(json.dumps(as_object(exchange, data=arguments.data)))
+    else:
+        _lines(arguments, reading)
+
+
+def _lines(arguments: argparse.Namespace, reading: _Reading) -> None:
     style = Style(coloured if _colours(arguments.colour) else plain, absolute=arguments.absolute)
-    for exchange in exchanges(read_trace(arguments.file)):
-        if style.start is None:
-            style.start = exchange.time
-        if not matches(exchange, filters):
-            continue
-        figures.add(exchange)
-        if arguments.json:
-            yield json.dumps(as_object(exchange, data=arguments.data))
-        elif not arguments.stats:
-            yield line(exchange, style)
-            if arguments.hex:
-                yield from _bytes(exchange)
+    for exchange in reading:
+        style.start = reading.start
+        print(line(exchange, style))
+        if arguments.hex:
+            for text in _bytes(exchange):
+                print(text)
 
 
 def _bytes(exchange: Exchange) -> Iterator[str]:

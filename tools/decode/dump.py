@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 
 from rawfuse.explain.structs import layouts
@@ -18,7 +19,7 @@ from rawfuse.wire.ioctl import IOVEC_MINOR
 from rawfuse.wire.opcodes import BY_OPCODE, NOTIFICATIONS, Array, Body, Fixed, Name, Reply
 from rawfuse.wire.versions import SETXATTR_COMPAT_SIZE, size_at
 
-from .values import field_text, name_text
+from .values import field_text, is_plain, name_text
 
 __all__ = ["Field", "dump", "fields"]
 
@@ -39,6 +40,33 @@ class Field(NamedTuple):
     length: int
     name: str
     text: str
+
+
+class _Member(NamedTuple):
+    offset: int
+    size: int
+    name: str
+    signed: bool
+    plain: bool
+    struct: str
+    member: str
+
+
+@cache
+def _members(struct: str) -> tuple[_Member, ...]:
+    """The members of a struct, those of structs in it instead of these: older ones were shorter also inside."""
+    found: list[_Member] = []
+    for member in layouts()[struct].members:
+        name = f"{struct}.{member.name}"
+        if member.struct is not None:
+            for one in _members(member.struct):
+                inner = f"{name}.{one.name.partition('.')[2]}"
+                found.append(one._replace(offset=member.offset + one.offset, name=inner))
+        elif not member.flexible:
+            signed = not member.reserved and member.code.islower()
+            plain = member.reserved or is_plain(struct, member.name)
+            found.append(_Member(member.offset, member.size, name, signed, plain, struct, member.name))
+    return tuple(found)
 
 
 class _Walk:
@@ -70,19 +98,14 @@ class _Walk:
         self.at = min(end, self.stop)
 
     def _members(self, struct: str, start: int, end: int) -> Iterator[Field]:
-        for member in layouts()[struct].members:
-            at = start + member.offset
-            if member.struct is not None:
-                # Also where it is shorter than today's: fuse_attr was, before 7.9.
-                for inner in self._members(member.struct, at, end):
-                    yield inner._replace(name=f"{struct}.{member.name}.{inner.name.partition('.')[2]}")
+        last = min(end, self.stop)
+        for one in _members(struct):
+            at = start + one.offset
+            if at + one.size > last:
                 continue
-            if member.flexible or at + member.size > min(end, self.stop):
-                continue
-            signed = not member.reserved and member.code.islower()
-            number = int.from_bytes(self.data[at : at + member.size], self.order, signed=signed)
-            text = f"{number}" if member.reserved else field_text(struct, member.name, number)
-            yield Field(at, member.size, f"{struct}.{member.name}", text)
+            number = int.from_bytes(self.data[at : at + one.size], self.order, signed=one.signed)
+            text = f"{number}" if one.plain else field_text(one.struct, one.member, number)
+            yield Field(at, one.size, one.name, text)
 
     def name(self, attribute: str) -> Iterator[Field]:
         end = self.data.find(b"\0", self.at, self.stop)

@@ -22,6 +22,7 @@ __all__ = [
     "field_text",
     "fields_of",
     "flag_names",
+    "is_plain",
     "label",
     "name_text",
     "open_flag_names",
@@ -92,6 +93,12 @@ def flag_names(struct: str, member: str, value: int) -> str | None:
     if left:
         names.append(f"{left:#x}")
     return "|".join(names) or "0"
+
+
+def is_plain(struct: str, member: str) -> bool:
+    """Whether :func:`field_text` says a number as it is."""
+    named = (struct, member) in FLAG_MEMBERS or (struct in OPENING_STRUCTS and member == "flags")
+    return not named and member not in MODE_MEMBERS and member not in HEX_MEMBERS
 
 
 def field_text(struct: str, member: str, value: Any) -> str:

@@ -77,9 +77,7 @@ class Made:
     def request(self, operation: Operation) -> Request:
         """One of an opcode, every number at random."""
         cls: Any = REQUESTS[operation.opcode]
-        made = cls(
-            nodeid=self._chance.getrandbits(40), uid=1000, gid=100, pid=4711, **self._fields(operation.body)
-        )
+        made = cls(nodeid=self._chance.getrandbits(40), uid=1000, gid=100, pid=4711, **self._fields(operation.body))
         arg = getattr(made, "arg", None)
         if isinstance(arg, wire.fuse_ioctl_in):
             arg.flags = 0
