@@ -55,7 +55,9 @@ def _bad_attr(attr: fuse_attr) -> bool:
 
 
 def _lookup(request: Lookup, value: Any, known: Known) -> bool:
-    return bool(value.nodeid) and (_bad_attr(value.attr) or value.nodeid == ROOT)
+    # The root is nobody's child, but the parent of some, and itself: open_by_handle_at(2) asks for these by nodeid.
+    wrong = value.nodeid == ROOT and request.name not in (b".", b"..")
+    return bool(value.nodeid) and (_bad_attr(value.attr) or wrong)
 
 
 def _made(wanted: Callable[[Any, Known], int | None]) -> Callable[[Any, Any, Known], bool]:
