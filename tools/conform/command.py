@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ did, or the server cannot be started; 2 for a wrong command line.
 examples:
   rawfuse conform -- ./memfs_ll -f {}                                a server
   rawfuse conform --module rawfuse.examples.memory:MemoryFS          a Python class, in this process
+  rawfuse conform --module rawfuse.examples.passthrough:Passthrough -- /tmp/below    one that takes arguments
   rawfuse conform lookup 'malformed.*' -v -- ./memfs_ll -f {}        two subjects, with all that was said
   rawfuse conform --tier must --junit out.xml -- ./memfs_ll -f {}    for continuous integration
   rawfuse conform --list notify                                      the rules, to read
@@ -50,7 +52,8 @@ examples:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="rawfuse conform",
-        usage="rawfuse conform [OPTION ...] [PROBE ...] (-- SERVER ARGUMENT ... {} | --module MODULE:CLASS)",
+        usage="rawfuse conform [OPTION ...] [PROBE ...] -- SERVER ARGUMENT ... {}\n"
+        "       rawfuse conform [OPTION ...] [PROBE ...] --module MODULE:CLASS [-- ARGUMENT ...]",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -87,15 +90,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         made.error(str(error))
     if arguments.list:
         return _list(probes, as_json=arguments.json)
-    if bool(command) == bool(arguments.module):
+    if not (command or arguments.module):
         made.error("give a server's command line behind --, or --module MODULE:CLASS")
     try:
-        launch = in_process(_maker(arguments.module)) if arguments.module else process(command)
+        launch = in_process(_maker(arguments.module, command)) if arguments.module else process(command)
         launch().end()
     except (LoadError, OSError, ValueError) as error:
         print(f"rawfuse conform: the server cannot be started: {error}", file=sys.stderr)
         return 1
-    server = arguments.module or shlex.join(command)
+    server = shlex.join([arguments.module, *command] if arguments.module else command)
     results = _run(launch, probes, arguments)
     counting = [*Tier][: [*Tier].index(Tier(arguments.fail_on)) + 1]
     if arguments.json:
@@ -115,9 +118,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if kept(results, counting) else 1
 
 
-def _maker(name: str) -> Callable[[], Filesystem]:
-    load(name, [])
-    return lambda: load(name, [])
+def _maker(name: str, arguments: list[str]) -> Callable[[], Filesystem]:
+    # What the library logs about malformed requests is not for this program's user.
+    logging.getLogger("rawfuse").addHandler(logging.NullHandler())
+    return lambda: load(name, arguments)
 
 
 def _run(launch: Launch, probes: list[Probe], arguments: argparse.Namespace) -> list[Result]:

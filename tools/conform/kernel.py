@@ -24,14 +24,23 @@ from ..decode.values import errno_text, label
 from .driver import Driver
 from .probe import Gone, Hangs, Unready, Violation
 
-__all__ = ["ROOT", "ConformKernel", "Made"]
+__all__ = ["PAGE", "ROOT", "ConformKernel", "Made"]
 
 ROOT: Final = 1
 PAGE: Final = 4096
 _FILE: Final = stat.S_IFREG | 0o644
 _LISTED: Final = 200
 _DEPTH: Final = 3
+_BRIEF: Final = 300
 _counter = itertools.count(1)
+
+
+def brief(value: object) -> str:
+    """A value in words, the beginning of a long one."""
+    if isinstance(value, (bytes, bytearray)) and len(value) > 64:
+        return f"{len(value)} bytes, {bytes(value[:48])!r}..."
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _BRIEF else f"{text[:_BRIEF]} ..."
 
 
 @dataclass
@@ -217,6 +226,24 @@ class ConformKernel(Driver):
             for nodeid in directories:
                 yield from self._files(nodeid, depth - 1)
 
+    # -- what is judged -------------------------------------------------------------------------------------------
+
+    def success(self, request: Request, expected: str = "success") -> Any:
+        """The value of a reply that the rule says is a success."""
+        answer = self.ask(request)
+        self.expect(not answer.errno, expected, answer)
+        return answer.value
+
+    def refused(self, request: Request, *errnos: int) -> None:
+        """The rule says that the reply is one of these errnos; any where none is given."""
+        answer = self.ask(request)
+        expected = " or ".join(map(errno_text, errnos)) or "an errno"
+        self.expect(answer.errno in errnos if errnos else answer.errno, expected, answer)
+
+    def equal(self, expected: object, seen: object, what: str = "") -> None:
+        """Holds a value against what the rule says it is."""
+        self.expect(expected == seen, f"{what} {brief(expected)}".strip(), brief(seen))
+
     # -- what many probes do --------------------------------------------------------------------------------------
 
     def lookup(self, parent: int, name: bytes) -> Answered:
@@ -286,6 +313,10 @@ class ConformKernel(Driver):
     def alive(self) -> None:
         """Raises unless the server still answers."""
         self.getattr(ROOT)
+
+    def serves(self) -> None:
+        """Raises Violation unless the root has attributes."""
+        self.success(wire.GetAttr(nodeid=ROOT, arg=wire.fuse_getattr_in()), "attributes of the root")
 
     # -- afterwards -----------------------------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ from typing import Final
 from rawfuse.wire import STRUCTS
 from rawfuse.wire.opcodes import OPERATIONS, Operation
 
-from ..kernel import ConformKernel
-from ..probe import Table, Tier, Unready
-from ..samples import SAMPLES, sample
+from ...kernel import ConformKernel
+from ...probe import Table, Tier, Unready
+from ...samples import SAMPLES, sample
 
 __all__ = ["TABLE"]
 

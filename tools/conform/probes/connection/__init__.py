@@ -1,0 +1,1 @@
+"""INIT, the form of replies, many requests at once, interrupts and notifications."""

@@ -1,0 +1,52 @@
+"""INIT of older kernels, and the sizes of messages that follow from their minors."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rawfuse.session.kernel_session import OFFERED, Answered
+from rawfuse.wire.flags import InitFlags
+
+from ...kernel import ConformKernel
+from ...probe import Table, Tier
+
+__all__ = ["TABLE"]
+
+TABLE: Final = Table("minors", "Older kernels")
+
+
+def _serves(k: ConformKernel, answer: Answered) -> None:
+    """A success after which the root is a directory, or an errno: both say clearly what holds."""
+    if not answer.errno:
+        k.serves()
+
+
+def _older(minor: int, tier: Tier, what: str) -> None:
+    @TABLE.probe(
+        f"7_{minor}",
+        tier,
+        f"A kernel of 7.{minor} ({what}) is served, by the sizes of the minor that the reply names, or told clearly "
+        "by an errno that it is too old.",
+        "fuse_kernel.h 7.45: the history of versions; Linux believes the minor in the reply",
+        opcodes=("INIT",),
+        init=False,
+    )
+    def older(k: ConformKernel) -> None:
+        flags = OFFERED if minor >= 36 else OFFERED & InitFlags(0x3FFFFFFF)
+        answer = k.init(minor=minor, flags=flags)
+        _serves(k, answer)
+
+
+for _minor, _tier, _what in (
+    (44, Tier.MUST, "Linux 6.16"),
+    (40, Tier.MUST, "Linux 6.9"),
+    (36, Tier.SHOULD, "Linux 5.17: the first with 64 bytes of INIT"),
+    (31, Tier.SHOULD, "Linux 5.4: 16 bytes of INIT"),
+    (28, Tier.SHOULD, "Linux 4.20"),
+    (23, Tier.MAY, "Linux 3.15"),
+    (19, Tier.MAY, "Linux 3.5"),
+    (12, Tier.MAY, "Linux 2.6.31"),
+    (8, Tier.MAY, "Linux 2.6.20: entries of 120 bytes"),
+    (5, Tier.MAY, "Linux 2.6.16: 8 bytes of INIT"),
+):
+    _older(_minor, _tier, _what)

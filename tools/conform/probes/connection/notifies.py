@@ -1,0 +1,145 @@
+"""What a server says unasked: notifications, whose form is fixed, and the NOTIFY_REPLY that a RETRIEVE brings."""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+from rawfuse import wire
+from rawfuse.wire import constants as c
+from rawfuse.wire.base import Notification
+from rawfuse.wire.opcodes import NOTIFICATIONS
+
+from ...kernel import ROOT, ConformKernel
+from ...probe import Table, Tier, Unready
+
+__all__ = ["TABLE"]
+
+TABLE: Final = Table("notifies", "Notifications, and NOTIFY_REPLY")
+
+_SOURCE: Final = "measured on Linux 6.18"
+_NOTIFY_REPLY: Final = 41
+_QUIET: Final = 0.05
+_SINCE: Final = {notice.message: notice.since for notice in NOTIFICATIONS}
+
+
+def _provoked(k: ConformKernel) -> list[tuple[Notification | None, int]]:
+    """The notifications that everyday work brings about; of a server that sends none there is nothing to judge."""
+    try:
+        made = k.file(b"some bytes")
+        k.fill(made, b"others", 3)
+        k.ask(wire.Poll(nodeid=made.nodeid, arg=wire.fuse_poll_in(made.fh, 9, c.FUSE_POLL_SCHEDULE_NOTIFY, 1)))
+        k.fill(made, b"again", 0)
+        k.directory()
+        k.tidy()
+    except Unready:
+        k.alive()
+    k.settle(_QUIET)
+    if not k.notifications:
+        raise Unready("the server sent no notification")
+    return k.notifications
+
+
+@TABLE.probe(
+    "form",
+    Tier.MUST,
+    "A notification has unique 0, a known code where a reply has its errno, and exactly its struct and what that "
+    "counts; Linux says EINVAL to others.",
+    _SOURCE,
+    opcodes=(),
+    fresh=True,
+)
+def form(k: ConformKernel) -> None:
+    wrong = [number for what, number in _provoked(k) if what is None or number == errno.EINVAL]
+    k.expect(not wrong, "notifications that Linux takes", f"{len(wrong)} that it refuses")
+
+
+@TABLE.probe(
+    "known",
+    Tier.MAY,
+    "Notifications are about inodes and names that the kernel was told of; Linux says ENOENT to others.",
+    _SOURCE,
+    fresh=True,
+)
+def known(k: ConformKernel) -> None:
+    wrong = [f"{what}" for what, number in _provoked(k) if number == errno.ENOENT]
+    k.expect(not wrong, "known inodes and names", "; ".join(wrong[:3]) or "known ones")
+
+
+@TABLE.probe(
+    "not_before_init",
+    Tier.MUST,
+    "Nothing is sent before INIT is answered: no kernel knows what to make of it.",
+    _SOURCE,
+    init=False,
+)
+def not_before_init(k: ConformKernel) -> None:
+    k.settle(_QUIET)
+    k.expect(not k.messages, "silence", f"{len(k.messages)} messages")
+    k.init()
+
+
+@TABLE.probe(
+    "since",
+    Tier.SHOULD,
+    "A kernel gets no notification of a later minor than its own.",
+    "fuse_kernel.h 7.45: the history of versions",
+    init=False,
+)
+def since(k: ConformKernel) -> None:
+    k.init(minor=31)
+    if k.session.agreed is None:
+        raise Unready(f"INIT was not agreed on: {k.session.refused}")
+    late = [type(what).__name__ for what, _ in _provoked(k) if what is not None and _SINCE[type(what).__name__] > 31]
+    k.expect(not late, "codes known to 7.31", ", ".join(late[:3]) or "such codes")
+
+
+def _reply(k: ConformKernel, body: bytes, nodeid: int = ROOT) -> None:
+    k.malformed(_NOTIFY_REPLY, body, nodeid=nodeid)
+    k.serves()
+    k.settle()
+    strays = [stray for stray in k.strays if stray.unique]
+    k.expect(not strays, "no reply", "; ".join(stray.why for stray in strays[:2]) or "none")
+
+
+@TABLE.probe(
+    "reply_silent",
+    Tier.MUST,
+    "NOTIFY_REPLY, the bytes that a NOTIFY_RETRIEVE asked for, is never answered; one that nobody asked for neither.",
+    "fuse_kernel.h 7.15; measured on Linux 6.18",
+    opcodes=("NOTIFY_REPLY",),
+)
+def reply_silent(k: ConformKernel) -> None:
+    _reply(k, wire.fuse_notify_retrieve_in(0, 4).pack() + b"data")
+
+
+@TABLE.probe(
+    "reply_size",
+    Tier.SHOULD,
+    "NOTIFY_REPLY that says more bytes than it has is passed over in silence.",
+    "fuse_kernel.h 7.15: fuse_notify_retrieve_in.size",
+    opcodes=("NOTIFY_REPLY",),
+)
+def reply_size(k: ConformKernel) -> None:
+    _reply(k, wire.fuse_notify_retrieve_in(0, 5000).pack() + b"data")
+
+
+@TABLE.probe(
+    "poll_woken",
+    Tier.SHOULD,
+    "POLL with SCHEDULE_NOTIFY of what is not ready brings NOTIFY_POLL with its kh once that is ready, and no reply.",
+    "fuse_kernel.h 7.11",
+    opcodes=("POLL",),
+    needs=("POLL", "CREATE", "WRITE"),
+)
+def poll_woken(k: ConformKernel) -> None:
+    made = k.file(b"x")
+    before = len(k.notifications)
+    arg = wire.fuse_poll_in(made.fh, 77, c.FUSE_POLL_SCHEDULE_NOTIFY, 1 | 4)
+    k.need(wire.Poll(nodeid=made.nodeid, arg=arg))  # the first of a new handle may tell what was before
+    if k.success(wire.Poll(nodeid=made.nodeid, arg=arg)).revents & 1:
+        raise Unready("the file is always ready")
+    k.fill(made, b"more", 1)
+    k.settle(_QUIET)
+    woken = [what.arg.kh for what, _ in k.notifications[before:] if isinstance(what, wire.NotifyPoll)]
+    k.expect(77 in woken, "NOTIFY_POLL with kh 77", f"{woken}")

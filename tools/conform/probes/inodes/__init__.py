@@ -1,0 +1,1 @@
+"""Attributes and extended attributes."""

@@ -1,0 +1,1 @@
+"""Names, nodeids and their lifetimes, directories."""

@@ -1,0 +1,361 @@
+"""OPENDIR, READDIR, RELEASEDIR: listings, in pieces, while names come and go."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Final
+
+from rawfuse import wire
+from rawfuse.wire.dirent import Dirent
+
+from ...kernel import PAGE, ROOT, ConformKernel, Made
+from ...probe import Table, Tier
+
+__all__ = ["TABLE"]
+
+TABLE: Final = Table("directories", "OPENDIR, READDIR, RELEASEDIR: listings")
+
+_SOURCE: Final = "fuse_kernel.h 7.45; Linux fs/fuse/readdir.c"
+_MEASURED: Final = "measured on Linux 6.18"
+_DOTS: Final = (b".", b"..")
+_MANY: Final = 300
+_HEAD: Final = 24
+_MADE: Final = ("CREATE", "READDIR")
+
+
+def _full(k: ConformKernel, count: int) -> tuple[int, list[bytes]]:
+    """A new directory with `count` files of names of different lengths."""
+    parent = k.directory().nodeid
+    names = []
+    for number in range(count):
+        made = k.file(parent=parent, name=k.name("entry" + "x" * (number * 7 % 40)))
+        k.close(made)
+        names.append(made.name)
+    return parent, names
+
+
+def _once_each(k: ConformKernel, names: Iterable[bytes], listed: Iterable[bytes]) -> None:
+    counted = Counter(name for name in listed if name not in _DOTS)
+    wanted = set(names)
+    lost, twice = sorted(wanted - set(counted)), sorted(name for name in counted if counted[name] > 1)
+    more = sorted(set(counted) - wanted)
+    seen = f"missing {lost[:3]}, twice {twice[:3]}, others {more[:3]}" if lost or twice or more else "each once"
+    k.expect(not (lost or twice or more), f"each of {len(wanted)} names once", seen)
+
+
+def _names(entries: Iterable[Dirent]) -> list[bytes]:
+    return [entry.name for entry in entries]
+
+
+def _read(made: Made, offset: int, size: int) -> wire.ReadDir:
+    return wire.ReadDir(nodeid=made.nodeid, arg=wire.fuse_read_in(made.fh, offset, size))
+
+
+@TABLE.probe(
+    "all",
+    Tier.MUST,
+    "A listing has each name once.",
+    "POSIX: readdir(3)",
+    opcodes=("READDIR",),
+    needs=("MKDIR", *_MADE),
+)
+def every_name(k: ConformKernel) -> None:
+    parent, names = _full(k, 9)
+    _once_each(k, names, _names(k.entries(k.opened_directory(parent))))
+
+
+@TABLE.probe(
+    "many",
+    Tier.MUST,
+    "A listing longer than a buffer goes on with the cookie of the last entry, and still has each name once.",
+    _SOURCE,
+    opcodes=("READDIR",),
+    needs=("MKDIR", *_MADE),
+    depends=("directories.all",),
+)
+def many(k: ConformKernel) -> None:
+    parent, names = _full(k, _MANY)
+    _once_each(k, names, _names(k.entries(k.opened_directory(parent), PAGE)))
+
+
+@TABLE.probe(
+    "small_buffer",
+    Tier.MUST,
+    "Whatever the size of the buffer, what fits is given whole, what does not comes next, and each name once.",
+    _SOURCE,
+    opcodes=("READDIR",),
+    needs=("MKDIR", *_MADE),
+    depends=("directories.all", "directories.many"),
+)
+def small_buffer(k: ConformKernel) -> None:
+    parent, names = _full(k, 20)
+    for size in (128, 184, 301, 1000):
+        _once_each(k, names, _names(k.entries(k.opened_directory(parent), size)))
+
+
+@TABLE.probe(
+    "resumed",
+    Tier.MUST,
+    "From the cookie of any entry, used on the same handle at any time, the listing goes on with the entry behind it.",
+    "POSIX: telldir(3), seekdir(3); NFS resumes so",
+    opcodes=("READDIR",),
+    needs=("MKDIR", *_MADE),
+    depends=("directories.all",),
+)
+def resumed(k: ConformKernel) -> None:
+    parent, _ = _full(k, 12)
+    made = k.opened_directory(parent)
+    whole = k.entries(made, 512)
+    for at in (7, 2, len(whole) - 1, 0):
+        rest = k.entries(made, 200, whole[at].off)
+        k.equal(_names(whole[at + 1 :]), _names(rest), f"behind entry {at}:")
+
+
+@TABLE.probe(
+    "rewound",
+    Tier.MUST,
+    "Cookie 0 is the beginning, also after the end was reached.",
+    "POSIX: rewinddir(3)",
+    opcodes=("READDIR",),
+    needs=("MKDIR", *_MADE),
+    depends=("directories.all",),
+)
+def rewound(k: ConformKernel) -> None:
+    parent, names = _full(k, 9)
+    made = k.opened_directory(parent)
+    k.entries(made)
+    _once_each(k, names, _names(k.entries(made)))
+
+
+@TABLE.probe(
+    "end",
+    Tier.MUST,
+    "The end of a listing is an empty reply, as often as it is asked for.",
+    _MEASURED,
+    opcodes=("READDIR",),
+    needs=("READDIR",),
+)
+def end(k: ConformKernel) -> None:
+    made = k.opened_directory(k.place())
+    whole = k.entries(made)
+    offset = whole[-1].off if whole else 0
+    for _ in range(2):
+        answer = k.ask(_read(made, offset, PAGE))
+        k.expect(not answer.errno and not answer.body, "no bytes", answer)
+
+
+@TABLE.probe(
+    "whole_entries",
+    Tier.MUST,
+    "Entries lie at multiples of 8 bytes, zeros behind the name; one that is cut off at the end of a reply is lost.",
+    f"{_MEASURED}: what is not whole is passed over",
+    opcodes=("READDIR",),
+    needs=("MKDIR", *_MADE),
+)
+def whole_entries(k: ConformKernel) -> None:
+    parent, _ = _full(k, 20)
+    made = k.opened_directory(parent)
+    answer = k.ask(_read(made, 0, 512))
+    entries: Any = answer.value
+    length = sum(_HEAD + len(entry.name) + 7 & ~7 for entry in entries)
+    k.expect(len(answer.body) == length, f"{length} bytes for {len(entries)} entries", f"{len(answer.body)} bytes")
+
+
+@TABLE.probe(
+    "names",
+    Tier.MUST,
+    "A name in a listing has no slash and no NUL, and is not empty; Linux gives the caller EIO, or cuts it off.",
+    _MEASURED,
+    opcodes=("READDIR",),
+    needs=("READDIR",),
+)
+def names_are_sound(k: ConformKernel) -> None:
+    made = k.opened_directory(k.place())
+    body = k.ask(_read(made, 0, PAGE)).body
+    at = 0
+    while at + _HEAD <= len(body):
+        length = wire.fuse_dirent.unpack_from(body, at).namelen
+        name = body[at + _HEAD : at + _HEAD + length]
+        sound = 0 < length <= 4095 and b"/" not in name and b"\0" not in name
+        k.expect(sound, "names without / and NUL", f"{name!r}, {length} bytes")
+        at += _HEAD + length + 7 & ~7
+
+
+@TABLE.probe(
+    "cookies",
+    Tier.MUST,
+    "The cookies of a listing are not 0, which is the beginning, and differ from one another.",
+    _SOURCE,
+    opcodes=("READDIR",),
+    needs=("MKDIR", *_MADE),
+)
+def cookies(k: ConformKernel) -> None:
+    parent, _ = _full(k, 12)
+    listed = [entry.off for entry in k.entries(k.opened_directory(parent))]
+    k.expect(0 not in listed and len(set(listed)) == len(listed), "each its own, none 0", f"{listed}")
+
+
+@TABLE.probe(
+    "types",
+    Tier.MUST,
+    "The type in an entry is that of the inode, or 0 for unknown: find and ls go by it without a stat(2).",
+    "readdir(3): d_type",
+    opcodes=("READDIR",),
+    needs=("MKDIR", *_MADE),
+)
+def types(k: ConformKernel) -> None:
+    parent = k.directory().nodeid
+    made = {k.file(parent=parent).name: stat.S_IFREG, k.directory(parent).name: stat.S_IFDIR}
+    for entry in k.entries(k.opened_directory(parent)):
+        wanted = made.get(entry.name, stat.S_IFDIR)
+        seen = f"{entry.name!r} of type {entry.type}"
+        k.expect(entry.type in (0, wanted >> 12), f"{entry.name!r} of type {wanted >> 12}, or 0", seen)
+
+
+@TABLE.probe(
+    "ino",
+    Tier.MAY,
+    "The inode number in an entry is that of stat(2): getcwd, find and tar compare them.",
+    "POSIX: d_ino",
+    opcodes=("READDIR",),
+    needs=("MKDIR", *_MADE),
+)
+def ino(k: ConformKernel) -> None:
+    parent = k.directory().nodeid
+    made = k.file(parent=parent)
+    wanted = k.attributes(made.nodeid).ino
+    found = [entry.ino for entry in k.entries(k.opened_directory(parent)) if entry.name == made.name]
+    k.equal([wanted], found, "ino")
+
+
+@TABLE.probe(
+    "dots",
+    Tier.MAY,
+    'A listing has "." and "..", as programs are used to.',
+    "POSIX leaves it open",
+    opcodes=("READDIR",),
+    needs=("READDIR",),
+)
+def dots(k: ConformKernel) -> None:
+    listed = _names(k.entries(k.opened_directory(k.place())))
+    k.expect(set(_DOTS) <= set(listed), '"." and ".."', f"{listed[:6]}")
+
+
+@TABLE.probe(
+    "new_name_after_rewind",
+    Tier.SHOULD,
+    "After going back to the beginning a listing shows what was made since OPENDIR.",
+    "POSIX: rewinddir(3)",
+    opcodes=("READDIR",),
+    needs=("MKDIR", *_MADE),
+    depends=("directories.rewound",),
+)
+def new_name_after_rewind(k: ConformKernel) -> None:
+    parent, names = _full(k, 3)
+    made = k.opened_directory(parent)
+    k.entries(made)
+    new = k.file(parent=parent)
+    _once_each(k, [*names, new.name], _names(k.entries(made)))
+
+
+@TABLE.probe(
+    "removed_meanwhile",
+    Tier.SHOULD,
+    "Names removed while a directory is listed do not move others out of the listing: rm -r goes this way.",
+    "POSIX: readdir(3): entries not touched are returned once",
+    opcodes=("READDIR",),
+    needs=("MKDIR", "UNLINK", *_MADE),
+    depends=("directories.many",),
+)
+def removed_meanwhile(k: ConformKernel) -> None:
+    parent, names = _full(k, 40)
+    made = k.opened_directory(parent)
+    listed: list[bytes] = []
+    offset = 0
+    while part := k.need(_read(made, offset, 512)):
+        offset = part[-1].off
+        for name in _names(part):
+            if name not in _DOTS:
+                listed.append(name)
+                k.need(wire.Unlink(nodeid=parent, name=name))
+    _once_each(k, names, listed)
+
+
+@TABLE.probe(
+    "two_handles",
+    Tier.MUST,
+    "Two openings of one directory are listed independently of each other.",
+    "POSIX: opendir(3)",
+    opcodes=("OPENDIR", "READDIR"),
+    needs=("MKDIR", *_MADE),
+    depends=("directories.many",),
+)
+def two_handles(k: ConformKernel) -> None:
+    parent, names = _full(k, 20)
+    one, other = k.opened_directory(parent), k.opened_directory(parent)
+    first = k.need(_read(one, 0, 256))
+    _once_each(k, names, _names(k.entries(other, 256)))
+    k.close(other)
+    _once_each(k, names, _names(first) + _names(k.entries(one, 256, first[-1].off)))
+
+
+@TABLE.probe(
+    "not_a_directory",
+    Tier.SHOULD,
+    "OPENDIR of what is no directory is ENOTDIR.",
+    "POSIX; Linux knows the type and does not ask",
+    opcodes=("OPENDIR",),
+    needs=("OPENDIR",),
+)
+def not_a_directory(k: ConformKernel) -> None:
+    made = k.any_file()
+    k.refused(wire.OpenDir(nodeid=made.nodeid, arg=wire.fuse_open_in(os.O_RDONLY | os.O_DIRECTORY)), errno.ENOTDIR)
+
+
+@TABLE.probe(
+    "no_room",
+    Tier.SHOULD,
+    "Where not even one entry fits, the reply has no bytes, or is EINVAL: never more than was asked for.",
+    "getdents(2): EINVAL where the buffer is too small",
+    opcodes=("READDIR",),
+    needs=("READDIR",),
+)
+def no_room(k: ConformKernel) -> None:
+    answer = k.ask(_read(k.opened_directory(), 0, 8))
+    k.expect(answer.errno or not answer.body, "EINVAL, or no bytes", answer)
+
+
+@TABLE.probe(
+    "releasedir",
+    Tier.MUST,
+    "RELEASEDIR ends one handle and no other.",
+    _SOURCE,
+    opcodes=("RELEASEDIR",),
+    needs=("OPENDIR", "READDIR"),
+)
+def releasedir(k: ConformKernel) -> None:
+    one, other = k.opened_directory(), k.opened_directory()
+    k.success(wire.ReleaseDir(nodeid=ROOT, arg=wire.fuse_release_in(one.fh)))
+    k.success(_read(other, 0, PAGE))
+
+
+@TABLE.probe(
+    "removed_open",
+    Tier.SHOULD,
+    "A directory that is removed while it is open is listed without an error, or is ENOENT.",
+    "POSIX: rmdir(2)",
+    opcodes=("READDIR",),
+    needs=("MKDIR", "RMDIR", "READDIR"),
+)
+def removed_open(k: ConformKernel) -> None:
+    made = k.directory()
+    opened = k.opened_directory(made.nodeid)
+    k.need(wire.RmDir(nodeid=made.parent, name=made.name))
+    answer = k.ask(_read(opened, 0, PAGE))
+    value: Any = answer.value
+    left = [entry.name for entry in value or () if entry.name not in _DOTS]
+    k.expect(answer.errno in (0, errno.ENOENT, errno.ESTALE) and not left, "no names, or ENOENT", answer)
