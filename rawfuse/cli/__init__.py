@@ -25,6 +25,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("replay", "rawfuse_tools.replay.command", "give the requests of a trace to a server anew, compare its replies"),
     ("conform", "rawfuse_tools.conform.command", "try the rules of the protocol on any FUSE server, without a mount"),
     ("suites", "rawfuse_tools.suites.command", "run pjdfstest and fsx on MFS, the examples, ext4 or any FUSE server"),
+    ("tour", "rawfuse_tools.tour.command", "learn the protocol: real programs, every message they cause, and why"),
     ("bench", "rawfuse_tools.bench.command", "measure this machine's FUSE and the project's servers on it"),
 )
 

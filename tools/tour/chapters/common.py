@@ -1,0 +1,71 @@
+"""Beats that many steps have."""
+
+from __future__ import annotations
+
+from ..stage import PYTHON, Act
+from ..story import KERNEL, Beat
+
+__all__ = ["attributes", "closed", "command", "looked_up", "python", "released", "shell"]
+
+
+def command(line: str) -> Act:
+    """A command of plain words."""
+    return Act(tuple(line.split()), line)
+
+
+def shell(line: str) -> Act:
+    """A line for the shell."""
+    return Act(("sh", "-c", line), line)
+
+
+def python(program: str) -> Act:
+    """A program for Python, started with as little as it can do with."""
+    return Act((PYTHON, "-I", "-S", "-c", program), program)
+
+
+def attributes(path: str, why: str = "", *, least: int = 0, by: str | None = None) -> Beat:
+    """GETATTR: mostly because what the kernel knows has become old."""
+    return Beat(
+        "GETATTR",
+        path,
+        why
+        or "Before it uses a directory or tells anybody what is in an inode, the kernel wants attributes that it may "
+        "still believe. It asks where it has none yet, as after INIT, and where it made its own copy invalid: a new "
+        "name changes the directory, reading moves the access time.",
+        by=by,
+        least=least,
+        most=3,
+        anytime=True,
+    )
+
+
+def looked_up(path: str, why: str, *, least: int = 1, most: int = 1, absent: bool = False) -> Beat:
+    """LOOKUP of a name that is there, or not."""
+    return Beat("LOOKUP", path, why, reply="absent" if absent else "nodeid", least=least, most=most)
+
+
+def closed(path: str, why: str = "", *, most: int = 1, by: str | None = None, anytime: bool = False) -> Beat:
+    """FLUSH."""
+    return Beat(
+        "FLUSH",
+        path,
+        why or "close(2). The kernel has written what it still held, and gives the server a chance to report an error.",
+        most=most,
+        by=by,
+        anytime=anytime,
+    )
+
+
+def released(path: str, why: str = "", *, most: int = 1, directory: bool = False) -> Beat:
+    """RELEASE or RELEASEDIR."""
+    what = "listing" if directory else "file"
+    return Beat(
+        "RELEASEDIR" if directory else "RELEASE",
+        path,
+        why
+        or f"Nobody uses this open {what} any more: the server may drop what it keeps for fh. The kernel sends it in "
+        "the background, in nobody's name (pid 0), and nobody waits for the answer.",
+        by=KERNEL,
+        most=most,
+        anytime=True,
+    )
