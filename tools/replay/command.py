@@ -4,54 +4,51 @@ from __future__ import annotations
 
 import argparse
 import json
-import socket
 import sys
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import trio
-
-from rawfuse import Server
-from rawfuse.channel import SeqpacketChannel
-from rawfuse.cli.mount import LoadError, load
+from rawfuse.cli.mount import LoadError
 from rawfuse.trace.opening import read_trace
 from rawfuse.trace.record import DamagedTrace
 
-from ..trace.relay import room_for_messages
-from ..trace.servers import ServerProcess, status_text
-from .compare import ANOTHER, CHOSEN
+from .compare import ANOTHER, CHOSEN, NOT_COMPARED, NOT_COMPARED_OF_ANOTHER
+from .figures import PERCENTILES, figures
+from .foreseen import foresee
 from .player import Divergence, Outcome, Player, ServerGone, ServerHangs
+from .served import Served, served_here, served_there
 
 __all__ = ["main"]
 
 DESCRIPTION = """\
 Gives the requests of a trace to a server that is started for it, in the recorded order and concurrency, and holds its
-replies against the recorded ones. Nodeids, file handles and reference counts are those that the server chooses.
-{} in the server's command line stands for the mount point; nothing is mounted. The server should begin as the recorded
-one began: an empty directory where that was empty.
+replies against the recorded ones. Nodeids, file handles, directory offsets and reference counts are those that the
+server chooses. {} in the server's command line stands for the mount point; nothing is mounted. The server should begin
+as the recorded one began: with an empty directory where that was empty.
 """
 
-EPILOG = """\
-Not compared are times, inode numbers, nodeids, generations, file handles, directory offsets and the space on the disk;
-with --another also how long caches hold, block sizes, link counts, INIT's answer and the order of entries.
+EPILOG = f"""\
+Not compared are {NOT_COMPARED}.
+With --another neither are {NOT_COMPARED_OF_ANOTHER}.
+How many requests were not sent, or not compared, and why, is said on standard error.
 
 exit status: 0 when every reply was as recorded; 1 when one was not (the first is shown, or all with --all), or the
 server ended or hung; 2 for a wrong command line.
 
 examples:
-  rawfuse replay t.pcapng -- ./memfs_ll -f {}                                  the server that was recorded
+  rawfuse replay t.pcapng -- ./memfs_ll -f {{}}                                  the server that was recorded
   rawfuse replay t.pcapng --another --module rawfuse.examples.memory:MemoryFS  another one, in this process
-  rawfuse replay t.pcapng --bench -- ./memfs_ll -f {}                          rates and percentiles
-  rawfuse replay t.pcapng --rhythm 1 -- ./memfs_ll -f {}                       as slowly as it was
+  rawfuse replay t.pcapng --module rawfuse.examples.passthrough:Passthrough -- /srv/empty
+  rawfuse replay t.pcapng --all --ignore fuse_attr.uid --ignore fuse_attr.gid -- ./memfs_ll -f {{}}
+  rawfuse replay t.pcapng --bench -- ./memfs_ll -f {{}}                          rates and percentiles
+  rawfuse replay t.pcapng --rhythm 1 -- ./memfs_ll -f {{}}                       as slowly as it was
 """
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="rawfuse replay",
-        usage="rawfuse replay TRACE [OPTION ...] (-- SERVER ARGUMENT ... {} | --module MODULE:CLASS)",
+        usage="rawfuse replay TRACE [OPTION ...] (-- SERVER ARGUMENT ... {} | --module MODULE:CLASS [-- ARGUMENT ...])",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -74,22 +71,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     # argparse would give a list of words behind -- to TRACE's neighbour before it has seen the options between them.
     at = words.index("--") if "--" in words else len(words)
     arguments = parser().parse_args(words[:at])
-    arguments.server = words[at + 1 :]
-    if bool(arguments.server) == bool(arguments.module):
+    behind = words[at + 1 :]
+    if not behind and not arguments.module:
         parser().error("give a server's command line behind --, or --module MODULE:CLASS")
+    if arguments.rhythm < 0 or arguments.patience <= 0:
+        parser().error("--rhythm is a factor, --patience a number of seconds")
     try:
-        sock, end = _in_process(arguments.module) if arguments.module else _process(arguments.server)
-    except (LoadError, OSError, ValueError) as error:
+        foreseen = foresee(read_trace(arguments.trace))
+        served = served_here(arguments.module, behind) if arguments.module else served_there(behind)
+    except (LoadError, DamagedTrace, OSError, ValueError) as error:
         print(f"rawfuse replay: {error}", file=sys.stderr)
         return 1
-    ignored = CHOSEN + (ANOTHER if arguments.another else ()) + tuple(arguments.ignore)
     player = Player(
-        sock,
-        ignored=("*",) if arguments.bench else ignored,
+        served.socket,
+        foreseen,
+        ignored=_ignored(arguments),
+        another=arguments.another,
         patience=arguments.patience,
         rhythm=arguments.rhythm,
     )
     found: list[Divergence] = []
+    trouble = _play(arguments, player, found, served)
+    _tell(arguments, player.outcome, found, trouble)
+    return 1 if found or trouble else 0
+
+
+def _ignored(arguments: argparse.Namespace) -> tuple[str, ...]:
+    if arguments.bench:
+        return ("*",)
+    return CHOSEN + (ANOTHER if arguments.another else ()) + tuple(arguments.ignore)
+
+
+def _play(arguments: argparse.Namespace, player: Player, found: list[Divergence], served: Served) -> str:
+    """Fills `found`; returns why it ended early, or nothing."""
     trouble = ""
     try:
         for divergence in player.play(read_trace(arguments.trace)):
@@ -104,42 +118,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         trouble = f"the server: {error}"
     except (DamagedTrace, OSError) as error:
         trouble = str(error)
-    status = end()
-    if trouble.startswith("the server:") and status:
-        trouble += f" ({status_text(status)})"
-    _tell(arguments, player.outcome, found, trouble)
-    return 1 if found or trouble else 0
-
-
-def _process(command: list[str]) -> tuple[socket.socket, Callable[[], int]]:
-    server = ServerProcess(command)
-    room_for_messages(server.socket)
-    return server.socket, server.end
-
-
-def _in_process(name: str) -> tuple[socket.socket, Callable[[], int]]:
-    filesystem = load(name, [])
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    room_for_messages(ours)
-    channel = SeqpacketChannel(theirs)
-    thread = threading.Thread(target=trio.run, args=(Server(filesystem, channel).serve,), daemon=True)
-    thread.start()
-
-    def end() -> int:
-        ours.close()
-        thread.join(5)
-        return 0
-
-    return ours, end
-
-
-def _figures(outcome: Outcome) -> list[dict[str, Any]]:
-    rows = []
-    for name, latencies in sorted(outcome.latencies.items(), key=lambda item: -len(item[1])):
-        ordered = sorted(latencies)
-        at = [ordered[min(len(ordered) - 1, int(part * len(ordered)))] / 1000 for part in (0.5, 0.99)]
-        rows.append({"request": name, "count": len(ordered), "p50_us": round(at[0], 1), "p99_us": round(at[1], 1)})
-    return rows
+    finally:
+        status = served.end()
+    return f"{trouble} ({status})" if trouble and status else trouble
 
 
 def _tell(arguments: argparse.Namespace, outcome: Outcome, found: list[Divergence], trouble: str) -> None:
@@ -149,6 +130,7 @@ def _tell(arguments: argparse.Namespace, outcome: Outcome, found: list[Divergenc
             "sent": outcome.sent,
             "compared": 0 if arguments.bench else outcome.compared,
             "skipped": outcome.skipped,
+            "not_compared": [] if arguments.bench else list(_ignored(arguments)),
             "notifications": outcome.notifications,
             "seconds": outcome.seconds,
             "per_second": rate,
@@ -156,16 +138,19 @@ def _tell(arguments: argparse.Namespace, outcome: Outcome, found: list[Divergenc
             "trouble": trouble or None,
         }
         if arguments.bench:
-            report["requests"] = _figures(outcome)
+            report["requests"] = [one.row for one in figures(outcome)]
         print(json.dumps(report, indent=2))
         return
     if arguments.bench:
-        print("request\tcount\tp50 us\tp99 us")
-        for row in _figures(outcome):
-            print("\t".join(map(str, row.values())))
+        print("\t".join(("request", "count", *(f"p{percent} us" for percent in PERCENTILES), "max us")))
+        for one in figures(outcome):
+            print("\t".join(map(str, one.row.values())))
         print(f"all\t{outcome.sent}\t{outcome.seconds:.3f} s\t{rate:.0f}/s")
     else:
         print(f"{outcome.sent} requests sent, {outcome.compared} replies compared, {len(found)} differ")
+        print(f"rawfuse replay: not compared: {NOT_COMPARED}", file=sys.stderr)
+        if arguments.another:
+            print(f"rawfuse replay: nor, of another server: {NOT_COMPARED_OF_ANOTHER}", file=sys.stderr)
     for why, count in outcome.skipped.items():
         print(f"rawfuse replay: {count} not sent or not compared: {why}", file=sys.stderr)
     if trouble:

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
+from rawfuse import wire
+from rawfuse.wire import constants as c
 from rawfuse.wire.base import Record, WireStruct
 from rawfuse.wire.dirent import Dirent, DirentPlus
 from rawfuse.wire.replies import ReplyValue
 
-__all__ = ["ANOTHER", "CHOSEN", "differences"]
+from ..decode.values import errno_text
+
+__all__ = ["ANOTHER", "CHOSEN", "NOT_COMPARED", "NOT_COMPARED_OF_ANOTHER", "Reply", "differences", "judge", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply as it was or is: its errno (0: success), its value, and what is wrong with it otherwise."""
+
+    error: int = 0
+    value: ReplyValue = None
+    problem: str = ""
+
 
 CHOSEN: Final = (
     "fuse_entry_out.nodeid",
     "fuse_entry_out.generation",
     "fuse_attr.ino",
     "fuse_attr.[amc]time*",
+    "fuse_attr.blocks",
     "fuse_open_out.fh",
     "fuse_open_out.backing_id",
     "fuse_kstatfs.*",
     "fuse_statx.ino",
+    "fuse_statx.blocks",
     "fuse_statx.*time",
     "fuse_statx.dev_*",
     "dirent.ino",
     "dirent.off",
 )
-"""What a sound server may answer otherwise each time: times, inode numbers, the ids it chooses, space on the disk."""
+"""What a sound server may answer otherwise each time."""
+
+NOT_COMPARED: Final = "times, inode numbers, nodeids, generations, file handles, directory offsets, space on the disk"
+"""The same in words."""
 
 ANOTHER: Final = (
     "fuse_init_out.*",
@@ -34,12 +55,10 @@ ANOTHER: Final = (
     "fuse_attr_out.attr_valid*",
     "fuse_statx_out.attr_valid*",
     "fuse_open_out.open_flags",
-    "fuse_attr.blocks",
     "fuse_attr.blksize",
     "fuse_attr.flags",
     "fuse_attr.nlink",
     "fuse_attr.size of a directory",
-    "fuse_statx.blocks",
     "fuse_statx.blksize",
     "fuse_statx.nlink",
     "fuse_statx.mask",
@@ -47,7 +66,12 @@ ANOTHER: Final = (
     "order of entries",
     "entries . and ..",
 )
-"""What another implementation may answer otherwise besides: how long caches hold, block sizes, link counts, order."""
+"""What another implementation may answer otherwise besides."""
+
+NOT_COMPARED_OF_ANOTHER: Final = (
+    "INIT's answer, how long caches hold, open flags, block sizes, link counts, sizes of directories, the order of "
+    "entries, operations that only one of the two has, ENOENT beside a negative entry"
+)
 
 _DIRECTORY: Final = 0o040000
 _TYPE: Final = 0o170000
@@ -94,12 +118,10 @@ class _Comparison:
     def entries(
         self, recorded: list[Dirent] | list[DirentPlus], actual: list[Dirent] | list[DirentPlus]
     ) -> Iterator[str]:
-        mine, theirs = [self._listed(one) for one in recorded], [self._listed(one) for one in actual]
-        if self.skips("entries . and .."):
-            mine, theirs = [[one for one in side if one[0] not in (b".", b"..")] for side in (mine, theirs)]
+        """Of one reply. Without an order only whole listings can be compared (:mod:`.listings`)."""
         if self.skips("order of entries"):
-            mine.sort()
-            theirs.sort()
+            return
+        mine, theirs = [self._listed(one) for one in recorded], [self._listed(one) for one in actual]
         if mine != theirs:
             lost = [name for name in mine if name not in theirs]
             more = [name for name in theirs if name not in mine]
@@ -108,6 +130,10 @@ class _Comparison:
                 if lost or more
                 else "entries are in another order"
             )
+            return
+        for one, other in zip(recorded, actual, strict=True):
+            if isinstance(one, DirentPlus) and isinstance(other, DirentPlus):
+                yield from self.members(one.entry, other.entry, f"{one.dirent.name!r} ")
 
     def _listed(self, one: Dirent | DirentPlus) -> tuple[bytes, int]:
         dirent = one.dirent if isinstance(one, DirentPlus) else one
@@ -123,17 +149,59 @@ def _bytes_differ(recorded: ReplyValue, actual: ReplyValue) -> str:
     return f"{recorded!r} was recorded, now it is {actual!r}"
 
 
-def _found_or_not(recorded: ReplyValue, actual: ReplyValue) -> Iterator[str]:
-    """Whether a name is there: the one thing about nodeids that two servers must agree on."""
-    nodeids = []
-    for value in (recorded, actual):
-        first = value[0] if isinstance(value, tuple) else value
-        nodeids.append(getattr(first, "nodeid", None) if type(first).__name__ == "fuse_entry_out" else None)
-    if None not in nodeids and bool(nodeids[0]) != bool(nodeids[1]):
-        yield "the name was found, now it is absent" if nodeids[0] else "the name was absent, now it is found"
+def _first(value: ReplyValue) -> object:
+    return value[0] if isinstance(value, tuple) else value
+
+
+def _is_negative(value: ReplyValue) -> bool:
+    """An entry that says that the name is absent."""
+    entry = _first(value)
+    return isinstance(entry, wire.fuse_entry_out) and not entry.nodeid
 
 
 def differences(recorded: ReplyValue, actual: ReplyValue, ignored: tuple[str, ...]) -> Iterator[str]:
     """In words, what differs in two successful replies; `ignored` are patterns of `struct.member` that do not count."""
-    yield from _found_or_not(recorded, actual)
+    if _is_negative(recorded) != _is_negative(actual):
+        yield "the name was absent, now it is found" if _is_negative(recorded) else "the name was found, now it is not"
+        return
     yield from _Comparison(ignored).values(recorded, actual)
+
+
+_MEANS_ABSENT: Final = {
+    c.FUSE_GETXATTR: (errno.EOPNOTSUPP,),
+    c.FUSE_SETXATTR: (errno.EOPNOTSUPP,),
+    c.FUSE_LISTXATTR: (errno.EOPNOTSUPP,),
+    c.FUSE_REMOVEXATTR: (errno.EOPNOTSUPP,),
+    c.FUSE_FALLOCATE: (errno.EOPNOTSUPP,),
+    c.FUSE_COPY_FILE_RANGE: (errno.EOPNOTSUPP, errno.EXDEV),
+    c.FUSE_COPY_FILE_RANGE_64: (errno.EOPNOTSUPP, errno.EXDEV),
+    c.FUSE_IOCTL: (errno.ENOTTY, errno.EOPNOTSUPP),
+    c.FUSE_TMPFILE: (errno.EOPNOTSUPP,),
+    c.FUSE_RENAME2: (errno.EINVAL,),
+}
+"""What servers say, besides ENOSYS, of an operation that they do not have; of RENAME2, of its flags."""
+
+
+def missing(opcode: int, error: int) -> bool:
+    """Whether an errno says that the server does not have the operation."""
+    return error == errno.ENOSYS or error in _MEANS_ABSENT.get(opcode, ())
+
+
+def judge(recorded: Reply, actual: Reply, ignored: tuple[str, ...], *, another: bool) -> Iterator[str]:
+    """In words, what differs in two replies to one request.
+
+    With `another`, ENOENT and a negative entry, which the kernel may keep, are the same answer.
+    """
+    if actual.problem:
+        yield actual.problem
+        return
+    one, other = recorded.error, actual.error
+    if another:
+        one, other = (
+            errno.ENOENT if not side.error and _is_negative(side.value) else side.error for side in (recorded, actual)
+        )
+    if one != other:
+        was, now = (errno_text(number) if number else "success" for number in (one, other))
+        yield f"{was} was recorded, now it is {now}"
+    elif not one:
+        yield from differences(recorded.value, actual.value, ignored)

@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-import select
+import errno
 import socket
 import time
-from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from rawfuse.channel.pieces import Pieces
+from rawfuse import wire
 from rawfuse.errors import ProtocolError
 from rawfuse.trace.exchanges import Exchange, Follower, decoded_request
 from rawfuse.trace.record import Direction, Traced
-from rawfuse.wire import Init, Interrupt, NotifyReply, Request, fuse_init_out, fuse_out_header
+from rawfuse.wire import Request, fuse_init_out
 from rawfuse.wire import constants as c
-from rawfuse.wire.replies import ReplyValue, answered, decode_reply, decode_reply_header
-from rawfuse.wire.requests import encode_request
+from rawfuse.wire.dirent import DirentPlus
+from rawfuse.wire.replies import answered
 
 from ..decode.lines import name_of
-from ..decode.values import errno_text, name_text
-from .compare import differences
+from ..decode.values import label, name_text
+from .compare import Reply, judge, missing
+from .conversation import Conversation, Outcome, ServerGone, ServerHangs
+from .foreseen import Foreseen
+from .listings import Listing, Listings, take
 from .mapping import Mapping, Unknown
 
 __all__ = ["Divergence", "Outcome", "Player", "ServerGone", "ServerHangs"]
 
-_BUFFER: Final = (1 << 20) + (1 << 17)
-_NEWEST: Final = 45
-
-
-class ServerGone(Exception):
-    """The server closed its socket; the message says what it had not answered."""
-
-
-class ServerHangs(Exception):
-    """A request was not answered in time."""
+_RESENT: Final = 1 << 63
+_LISTS: Final = (wire.ReadDir, wire.ReadDirPlus)
+_OPENS: Final = (wire.Open, wire.OpenDir)
+_NOREPLACE: Final = 1
+_MOST_LISTED: Final = 100_000
+_MIXED: Final = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,210 +45,278 @@ class Divergence:
     what: str
 
     def __str__(self) -> str:
-        path = f" {name_text(self.exchange.path)}" if self.exchange.path else ""
-        return f"exchange {self.number}, {name_of(self.exchange)}{path}: {self.what}"
+        return f"{_named(self.exchange, self.number)}: {self.what}"
 
 
-@dataclass
-class Outcome:
-    """What became of a run. latencies: nanoseconds per opcode's name."""
-
-    sent: int = 0
-    compared: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
-    notifications: int = 0
-    seconds: float = 0.0
-    latencies: dict[str, array[int]] = field(default_factory=dict)
-
-    def skip(self, why: str) -> None:
-        """Counts a request that was not sent, or a reply that was not compared."""
-        self.skipped[why] = self.skipped.get(why, 0) + 1
-
-
-@dataclass(slots=True)
-class _Waiting:
-    request: Request
-    sent: int
+def _named(exchange: Exchange, number: int) -> str:
+    path = f" {name_text(exchange.path)}" if exchange.path else ""
+    return f"exchange {number}, {name_of(exchange)}{path}"
 
 
 class Player:
     """Plays to a server on `sock`.
 
     Args:
+        foreseen: what the trace will say (:func:`.foreseen.foresee`).
         ignored: what does not count as a difference (:mod:`.compare`).
+        another: the server is another implementation than the recorded one: it is offered what that one accepted,
+            operations that only one of the two has are left out, and listings are compared as a whole.
         patience: seconds that a reply may take.
         rhythm: 0 for as fast as possible; 1 in the recorded rhythm, 2 twice as fast.
     """
 
     def __init__(
-        self, sock: socket.socket, *, ignored: tuple[str, ...], patience: float = 30.0, rhythm: float = 0.0
+        self,
+        sock: socket.socket,
+        foreseen: Foreseen,
+        *,
+        ignored: tuple[str, ...] = (),
+        another: bool = False,
+        patience: float = 30.0,
+        rhythm: float = 0.0,
     ) -> None:
         self.outcome = Outcome()
-        self._socket = sock
+        self.mapping = Mapping()
+        self._talk = Conversation(sock, self.outcome, patience=patience)
+        self._foreseen = foreseen
         self._ignored = ignored
-        self._patience = patience
+        self._another = another
         self._rhythm = rhythm
-        self._mapping = Mapping()
-        self._minor = _NEWEST
-        self._setxattr_ext = True
-        self._next = 2
-        self._waiting: dict[int, _Waiting] = {}
-        self._replies: dict[int, tuple[int, ReplyValue, str]] = {}
+        self._listings = Listings()
+        self._begun = False
         self._uniques: dict[int, int] = {}
-        self._buffer = bytearray(_BUFFER)
-        self._view = memoryview(self._buffer)
-        self._pieces = Pieces(self._waiting)
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+        self._made: dict[int, Reply] = {}
+        """Replies to requests that were played as several others, by the recorded unique."""
 
     def play(self, messages: Iterable[Traced]) -> Iterator[Divergence]:
-        """Plays all of them; yields what diverges. Raises :class:`ServerGone`, :class:`ServerHangs`."""
+        """Plays all of them; yields what diverges. Raises ServerGone, ServerHangs, and what reading them raises."""
         follower = Follower()
         started = time.perf_counter()
         first: int | None = None
         number = 0
         for message in messages:
+            if message.connection != self._foreseen.connection:
+                self.outcome.skip("is of another connection than the first")
+                continue
             first = message.time if first is None else first
             if self._rhythm:
-                self._pause(started + (message.time - first) / 1e9 / self._rhythm)
+                self._talk.pause(started + (message.time - first) / 1e9 / self._rhythm)
             done = follower.feed(message)
             if message.direction is Direction.TO_SERVER:
-                self._request(message)
-                continue
+                self._requested(message)
             for exchange in done:
                 number += 1
-                yield from self._reply(exchange, number)
+                yield from self._answered(exchange, number)
+        for why in self.outcome.malformed:
+            yield Divergence(number, Exchange(problem=why), why)
         self.outcome.seconds = time.perf_counter() - started
-
-    def _pause(self, until: float) -> None:
-        # What comes meanwhile is read: a server that waits for room in the socket would answer late.
-        while (left := until - time.perf_counter()) > 0:
-            if self._poll.poll(left * 1000):
-                self._receive()
 
     # -- requests -------------------------------------------------------------------------------------------------
 
-    def _request(self, message: Traced) -> None:
+    def _requested(self, message: Traced) -> None:
         try:
             request = decoded_request(message)
         except ProtocolError:
             self.outcome.skip("cannot be decoded")
             return
-        if message.cut:
-            self.outcome.skip("was cut when it was recorded")
+        why = self._left_out(request, message)
+        if why:
+            self.outcome.skip(why)
             return
-        if isinstance(request, NotifyReply):
-            self.outcome.skip("answers a notification of the recorded server")
-            return
+        if not self._begun:
+            self._begin(request)
         try:
-            today = self._today(request)
-        except Unknown:
-            self.outcome.skip("refers to what was there before the trace")
-            return
-        if today is None:
-            return
-        data = encode_request(today, self._minor, setxattr_ext=self._setxattr_ext)
-        if answered(request.opcode):
-            self._waiting[today.unique] = _Waiting(today, time.perf_counter_ns())
-        try:
-            self._socket.send(data)
-        except OSError as error:
-            raise ServerGone(f"it took no more requests: {error}") from error
-        self.outcome.sent += 1
+            self._play(request)
+        except Unknown as unknown:
+            self.outcome.skip(str(unknown))
+        except ProtocolError as error:
+            self.outcome.skip(f"this server's minor does not have it: {error}")
 
-    def _today(self, request: Request) -> Request | None:
-        today = self._mapping.request(request)
-        if isinstance(request, Interrupt):
+    def _left_out(self, request: Request, message: Traced) -> str:
+        """Why a request is not sent; empty where it is."""
+        if message.cut:
+            return "was cut when it was recorded"
+        if isinstance(request, wire.NotifyReply):
+            return "answers a notification of the recorded server"
+        if request.unique & _RESENT:
+            return "was sent again after a RESEND"
+        if request.unique in self._foreseen.absent:
+            if self._another and not isinstance(request, _OPENS):
+                return f"the recorded server does not have {label(request)}"
+        return ""
+
+    def _begin(self, request: Request) -> None:
+        """INIT comes first, also where the trace begins behind it."""
+        self._begun = True
+        if isinstance(request, wire.Init):
+            return
+        flags = self._foreseen.flags if self._foreseen.flags is not None else c.FUSE_BIG_WRITES | c.FUSE_MAX_PAGES
+        arg = wire.fuse_init_in(7, self._talk.minor, 1 << 17, flags & _MIXED, flags >> 32)
+        reply = self._talk.call(wire.Init(arg=arg))
+        if isinstance(reply.value, fuse_init_out):
+            self._talk.agree(reply.value)
+
+    def _play(self, request: Request) -> None:
+        if isinstance(request, wire.Interrupt):
             target = self._uniques.get(request.arg.unique)
-            if target is None or target not in self._waiting:
+            if target is None or not self._talk.waits_for(target):
                 self.outcome.skip("interrupts what is answered already")
-                return None
-            today.unique = target | 1
-            today.arg = type(request.arg)(unique=target)  # type: ignore[attr-defined]
-            return today
-        today.unique = self._next
-        self._next += 2
-        self._uniques[request.unique] = today.unique
-        return today
+                return
+            self._talk.interrupt(target)
+            return
+        if isinstance(request, wire.Forget | wire.BatchForget):
+            self._forget(self.mapping.forgets(request))
+            return
+        listing = self._listing(request)
+        today = self.mapping.request(request)
+        if listing is not None:
+            today.arg.offset = listing.offset(request.arg.offset)  # type: ignore[attr-defined]
+        if isinstance(today, wire.Init) and self._another and self._foreseen.flags is not None:
+            # What this one would do with more is not what the recorded requests are about.
+            agreed = self._foreseen.flags
+            today.arg.flags &= agreed | c.FUSE_INIT_EXT
+            today.arg.flags2 &= agreed >> 32
+        if isinstance(today, wire.Write) and len(today.data) > self._talk.max_write:
+            self._made[request.unique] = self._written(today)
+            return
+        unique = self._talk.send(today)
+        if answered(request.opcode):
+            self._uniques[request.unique] = unique
+
+    def _written(self, request: wire.Write) -> Reply:
+        """A WRITE larger than this server takes, as several."""
+        most, data, written = self._talk.max_write, request.data, 0
+        while written < len(data):
+            part = data[written : written + most]
+            arg = wire.fuse_write_in(
+                **{member: getattr(request.arg, member) for member in request.arg.FIELDS if member != "padding"}
+            )
+            arg.offset, arg.size = request.arg.offset + written, len(part)
+            one = wire.Write(
+                nodeid=request.nodeid, uid=request.uid, gid=request.gid, pid=request.pid, arg=arg, data=part
+            )
+            reply = self._talk.call(one)
+            if reply.error or reply.problem or not isinstance(reply.value, wire.fuse_write_out):
+                return reply
+            written += reply.value.size
+            if reply.value.size < len(part):
+                break
+        return Reply(value=wire.fuse_write_out(size=written))
+
+    def _forget(self, counts: list[tuple[int, int]]) -> None:
+        for nodeid, count in counts:
+            self._talk.send(wire.Forget(nodeid=nodeid, arg=wire.fuse_forget_in(nlookup=count)))
+
+    def _listing(self, request: Request) -> Listing | None:
+        """The listing that a request reads on; one that begins anew, or is over, is settled."""
+        over = isinstance(request, wire.ReleaseDir)
+        if isinstance(request, _LISTS):
+            over = request.arg.offset == 0
+        elif not over:
+            return None
+        if over:
+            before = self._listings.close(request)
+            if before is not None:
+                self.mapping.listed(before, over=True)
+                self._give_back()
+        return self._listings.of(request) if isinstance(request, _LISTS) else None
+
+    def _give_back(self) -> None:
+        surplus, self.mapping.surplus = self.mapping.surplus, []
+        self._forget(surplus)
 
     # -- replies --------------------------------------------------------------------------------------------------
 
-    def _reply(self, exchange: Exchange, number: int) -> Iterator[Divergence]:
+    def _answered(self, exchange: Exchange, number: int) -> Iterator[Divergence]:
         request = exchange.request
         if exchange.notification is not None or request is None or exchange.answer is None:
             return
-        unique = self._uniques.pop(request.unique, None)
-        if unique is None or (unique not in self._waiting and unique not in self._replies):
-            return
-        number_of, value, problem = self._wait(unique, request)
+        actual = self._made.pop(request.unique, None)
+        if actual is None:
+            unique = self._uniques.pop(request.unique, None)
+            if unique is None:
+                return
+            actual = self._talk.reply(unique, _named(exchange, number))
         if exchange.error is None or exchange.answer.cut:
             self.outcome.skip("its recorded reply is not whole")
             return
-        self.outcome.compared += 1
-        if problem:
-            yield Divergence(number, exchange, problem)
-        elif number_of != exchange.error:
-            was, now = (errno_text(one) if one else "success" for one in (exchange.error, number_of))
-            yield Divergence(number, exchange, f"{was} was recorded, now it is {now}")
-        elif not number_of:
-            self._mapping.learn(request, exchange.value, value)
-            if isinstance(request, Init):
-                self._agree(value)
-            for what in differences(exchange.value, value, self._ignored):
-                yield Divergence(number, exchange, what)
+        recorded = Reply(exchange.error, exchange.value if not exchange.error else None)
+        if recorded.error == errno.ENOSYS and (actual.error == errno.ENOSYS or not self._another):
+            self.mapping.without(request)
+        if self._another and isinstance(request, wire.Rename2) and not recorded.error:
+            actual = self._renamed(request, actual)
+        self.mapping.learn(request, recorded.value, actual.value)
+        found = list(self._compared(request, recorded, actual))
+        if isinstance(request, _LISTS):
+            found += self._listed(request, recorded, actual)
+        if isinstance(actual.value, fuse_init_out):
+            self._talk.agree(actual.value)
+        self._give_back()
+        for what in found:
+            yield Divergence(number, exchange, what)
 
-    def _agree(self, value: ReplyValue) -> None:
-        if isinstance(value, fuse_init_out):
-            self._minor = min(value.minor, _NEWEST)
-            self._setxattr_ext = bool(value.flags & c.FUSE_SETXATTR_EXT)
+    def _renamed(self, request: wire.Rename2, actual: Reply) -> Reply:
+        """Where a server does not have RENAME2's flags, mv(1) goes on without NOREPLACE."""
+        if not missing(request.opcode, actual.error) or request.arg.flags != _NOREPLACE:
+            return actual
+        self.outcome.skip("was sent as RENAME, because this server does not have RENAME2's flags")
+        today = self.mapping.request(request)
+        one = wire.Rename(nodeid=today.nodeid, uid=request.uid, gid=request.gid, pid=request.pid)
+        one.arg = wire.fuse_rename_in(newdir=today.arg.newdir)  # type: ignore[attr-defined]
+        one.name, one.newname = request.name, request.newname
+        return self._talk.call(one)
 
-    def _wait(self, unique: int, request: Request) -> tuple[int, ReplyValue, str]:
-        deadline = time.monotonic() + self._patience
-        while unique not in self._replies:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise ServerHangs(
-                    f"no reply within {self._patience:g} s to {type(request).__name__} ({request.unique})"
-                )
-            if self._poll.poll(left * 1000):
-                self._receive()
-        return self._replies.pop(unique)
+    def _compared(self, request: Request, recorded: Reply, actual: Reply) -> Iterator[str]:
+        if (
+            self._another
+            and not actual.problem
+            and missing(request.opcode, actual.error)
+            and actual.error != recorded.error
+        ):
+            self.outcome.skip(f"this server does not have {label(request)}")
+        elif self._another and missing(request.opcode, recorded.error) and actual.error != recorded.error:
+            self.outcome.skip(f"the recorded server does not have {label(request)}")
+        elif request.unique in self._foreseen.interrupted and errno.EINTR in (recorded.error, actual.error):
+            self.outcome.skip("was interrupted, which comes early or late")
+        else:
+            self.outcome.compared += 1
+            yield from judge(recorded, actual, self._ignored, another=self._another)
 
-    def _receive(self) -> None:
-        try:
-            length = self._socket.recv_into(self._buffer)
-        except ConnectionError as error:
-            raise ServerGone(self._left(str(error))) from error
-        if not length:
-            raise ServerGone(self._left("it closed its socket"))
-        now = time.perf_counter_ns()
-        message = self._pieces.whole(self._view[:length])
-        if message is None:
-            return
-        if len(message) >= fuse_out_header.SIZE and not fuse_out_header.unpack_from(message).unique:
-            self.outcome.notifications += 1
-            return
-        try:
-            unique, number = decode_reply_header(message, len(message))
-        except ProtocolError as error:
-            if getattr(error, "unique", None) in self._waiting:
-                del self._waiting[error.unique]  # type: ignore[attr-defined]
-                self._replies[error.unique] = (0, None, f"the reply is malformed: {error}")  # type: ignore[attr-defined]
-            return
-        waiting = self._waiting.pop(unique, None)
-        if waiting is None:
-            return
-        name = type(waiting.request).__name__
-        self.outcome.latencies.setdefault(name, array("q")).append(now - waiting.sent)
-        value: ReplyValue = None
-        problem = ""
-        if not number:
-            try:
-                value = decode_reply(waiting.request, message[fuse_out_header.SIZE :], self._minor)
-            except ProtocolError as error:
-                problem = f"the reply is malformed: {error}"
-        self._replies[unique] = (number, value, problem)
+    def _listed(self, request: Request, recorded: Reply, actual: Reply) -> Iterator[str]:
+        """Joins the entries; of another implementation, compares them when the recorded listing has ended."""
+        listing = self._listings.of(request)
+        take(listing, recorded.value, actual.value)
+        if self._another and recorded.value == [] and actual.value != []:
+            self._read_on(request, listing)
+        if self._another and isinstance(request, wire.ReadDirPlus) and missing(request.opcode, actual.error):
+            self._look_up(request, recorded, listing)
+        self.mapping.listed(listing)
+        if self._another and recorded.value == [] and listing.whole:
+            yield from listing.differences()
 
-    def _left(self, why: str) -> str:
-        names = ", ".join(type(one.request).__name__ for one in list(self._waiting.values())[:5])
-        return f"{why}; unanswered: {names}" if names else why
+    def _read_on(self, request: Request, listing: Listing) -> None:
+        """This server's replies may hold fewer entries: to its end, too."""
+        for _ in range(_MOST_LISTED):
+            today = self.mapping.request(request)
+            today.arg.offset = listing.actual.last  # type: ignore[attr-defined]
+            reply = self._talk.call(today)
+            if reply.error or not isinstance(reply.value, list):
+                return
+            take(listing, None, reply.value)
+            if listing.actual.ended:
+                return
+
+    def _look_up(self, request: Request, recorded: Reply, listing: Listing) -> None:
+        """READDIRPLUS is a listing and a LOOKUP of each of its names; where there is none, these are sent."""
+        if not isinstance(recorded.value, list):
+            return
+        listing.recorded.unmatched.clear()
+        for entry in recorded.value:
+            if isinstance(entry, DirentPlus) and entry.entry.nodeid and entry.dirent.name not in (b".", b".."):
+                name = entry.dirent.name
+                one = wire.Lookup(nodeid=self.mapping.nodeid(request.nodeid), uid=request.uid, gid=request.gid)
+                one.name = name
+                reply = self._talk.call(one)
+                asked = wire.Lookup(nodeid=request.nodeid)
+                asked.name = name
+                self.mapping.learn(asked, entry.entry, reply.value)
