@@ -129,6 +129,30 @@ def test_lookup_as_the_kernel_writes_it() -> None:
     assert decoded(raw) == Lookup(unique=4, nodeid=1, uid=1000, gid=100, pid=31, name=b"hello")
 
 
+@pytest.mark.parametrize(
+    ("opcode", "body"),
+    [
+        (1, b"a/b\0"),
+        (6, b"/a\0target\0"),
+        (9, bytes(8) + b"a/\0"),
+        (10, b"../a\0"),
+        (12, bytes(8) + b"a/b\0c\0"),
+        (12, bytes(8) + b"a\0b/c\0"),
+        (45, bytes(16) + b"a\0b/c\0"),
+        (35, bytes(16) + b"/\0"),
+    ],
+)
+def test_a_name_in_a_directory_has_no_slash(opcode: int, body: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="slash") as caught:
+        decoded(message(opcode, body))
+    assert caught.value.unique == 2
+
+
+@pytest.mark.parametrize(("opcode", "body"), [(6, b"a\0to/there\0"), (24, b"user.a/b\0"), (51, bytes(16) + b"/\0")])
+def test_other_names_may_have_a_slash(opcode: int, body: bytes) -> None:
+    assert b"/" in encode_request(decoded(message(opcode, body)))
+
+
 def test_symlink_carries_the_name_before_the_target() -> None:
     assert decoded(message(6, b"link\0to/there\0")) == Symlink(unique=2, nodeid=1, name=b"link", target=b"to/there")
 

@@ -32,6 +32,7 @@ few = settings(max_examples=15)
 """For tests that run once for each struct or opcode."""
 
 names = st.binary(min_size=1, max_size=40).map(lambda raw: raw.replace(b"\0", b"n"))
+entries = names.map(lambda raw: raw.replace(b"/", b"n"))
 
 
 def integers(code: str) -> st.SearchStrategy[int]:
@@ -75,8 +76,8 @@ def _fields(body: Body) -> dict[str, st.SearchStrategy[Any]]:
         match part:
             case Fixed(struct):
                 fields["arg"] = structs(struct)
-            case Name(attribute):
-                fields[attribute] = names
+            case Name(attribute, entry):
+                fields[attribute] = entries if entry else names
             case Payload(attribute):
                 fields[attribute] = st.binary(max_size=60)
             case Array(attribute, ""):

@@ -6891,6 +6891,10 @@ def _bad_name(name: str, unique: int) -> RemoteProtocolError:
     return _malformed(name, unique, "a name is empty, has no NUL at its end, or has one inside")
 
 
+def _slash(name: str, unique: int) -> RemoteProtocolError:
+    return _malformed(name, unique, "a name in a directory has a slash")
+
+
 def _decode_Lookup(
     buf: bytearray | memoryview,
     length: int,
@@ -6905,6 +6909,8 @@ def _decode_Lookup(
     name = bytes(buf[40 : length - 1])
     if not name or 0 in name or buf[length - 1]:
         raise _bad_name("LOOKUP", unique)
+    if 47 in name:
+        raise _slash("LOOKUP", unique)
     return Lookup(unique, nodeid, uid, gid, pid, name)
 
 
@@ -6990,6 +6996,8 @@ def _decode_Symlink(
     if len(names) != 3 or not names[0] or not names[1] or names[2]:
         raise _bad_name("SYMLINK", unique)
     name, target, _ = names
+    if 47 in name:
+        raise _slash("SYMLINK", unique)
     return Symlink(unique, nodeid, uid, gid, pid, name, target)
 
 
@@ -7014,6 +7022,8 @@ def _decode_MkNod(
     name = bytes(buf[40 + size : length - 1])
     if not name or 0 in name or buf[length - 1]:
         raise _bad_name("MKNOD", unique)
+    if 47 in name:
+        raise _slash("MKNOD", unique)
     return MkNod(unique, nodeid, uid, gid, pid, arg, name)
 
 
@@ -7034,6 +7044,8 @@ def _decode_MkDir(
     name = bytes(buf[48 : length - 1])
     if not name or 0 in name or buf[length - 1]:
         raise _bad_name("MKDIR", unique)
+    if 47 in name:
+        raise _slash("MKDIR", unique)
     return MkDir(unique, nodeid, uid, gid, pid, arg, name)
 
 
@@ -7051,6 +7063,8 @@ def _decode_Unlink(
     name = bytes(buf[40 : length - 1])
     if not name or 0 in name or buf[length - 1]:
         raise _bad_name("UNLINK", unique)
+    if 47 in name:
+        raise _slash("UNLINK", unique)
     return Unlink(unique, nodeid, uid, gid, pid, name)
 
 
@@ -7068,6 +7082,8 @@ def _decode_RmDir(
     name = bytes(buf[40 : length - 1])
     if not name or 0 in name or buf[length - 1]:
         raise _bad_name("RMDIR", unique)
+    if 47 in name:
+        raise _slash("RMDIR", unique)
     return RmDir(unique, nodeid, uid, gid, pid, name)
 
 
@@ -7089,6 +7105,8 @@ def _decode_Rename(
     if len(names) != 3 or not names[0] or not names[1] or names[2]:
         raise _bad_name("RENAME", unique)
     name, newname, _ = names
+    if 47 in name or 47 in newname:
+        raise _slash("RENAME", unique)
     return Rename(unique, nodeid, uid, gid, pid, arg, name, newname)
 
 
@@ -7109,6 +7127,8 @@ def _decode_Link(
     name = bytes(buf[48 : length - 1])
     if not name or 0 in name or buf[length - 1]:
         raise _bad_name("LINK", unique)
+    if 47 in name:
+        raise _slash("LINK", unique)
     return Link(unique, nodeid, uid, gid, pid, arg, name)
 
 
@@ -7492,6 +7512,8 @@ def _decode_Create(
     name = bytes(buf[40 + size : length - 1])
     if not name or 0 in name or buf[length - 1]:
         raise _bad_name("CREATE", unique)
+    if 47 in name:
+        raise _slash("CREATE", unique)
     return Create(unique, nodeid, uid, gid, pid, arg, name)
 
 
@@ -7675,6 +7697,8 @@ def _decode_Rename2(
     if len(names) != 3 or not names[0] or not names[1] or names[2]:
         raise _bad_name("RENAME2", unique)
     name, newname, _ = names
+    if 47 in name or 47 in newname:
+        raise _slash("RENAME2", unique)
     return Rename2(unique, nodeid, uid, gid, pid, arg, name, newname)
 
 
@@ -8150,7 +8174,7 @@ def _quick_Lookup(buf: bytearray | memoryview, length: int, minor: int, setxattr
     request = _new(Lookup)
     size, opcode, request.unique, request.nodeid, request.uid, request.gid, request.pid, extlen = _unpack_Lookup(buf)
     name = request.name = bytes(buf[40 : length - 1])
-    if size != length or opcode != 1 or extlen or not name or 0 in name or buf[length - 1]:
+    if size != length or opcode != 1 or extlen or not name or 0 in name or 47 in name or buf[length - 1]:
         return _decode_any(buf, length, minor, setxattr_ext)
     return request
 
@@ -8245,7 +8269,16 @@ def _quick_Symlink(buf: bytearray | memoryview, length: int, minor: int, setxatt
     request = _new(Symlink)
     size, opcode, request.unique, request.nodeid, request.uid, request.gid, request.pid, extlen = _unpack_Symlink(buf)
     names = bytes(buf[40:length]).split(b"\0")
-    if size != length or opcode != 6 or extlen or len(names) != 3 or not names[0] or not names[1] or names[2]:
+    if (
+        size != length
+        or opcode != 6
+        or extlen
+        or len(names) != 3
+        or not names[0]
+        or not names[1]
+        or names[2]
+        or 47 in names[0]
+    ):
         return _decode_any(buf, length, minor, setxattr_ext)
     request.name, request.target, _ = names
     request.extensions = ()
@@ -8271,7 +8304,7 @@ def _quick_MkNod(buf: bytearray | memoryview, length: int, minor: int, setxattr_
         arg.umask,
     ) = _unpack_MkNod(buf)
     name = request.name = bytes(buf[56 : length - 1])
-    if size != length or opcode != 8 or extlen or not name or 0 in name or buf[length - 1]:
+    if size != length or opcode != 8 or extlen or not name or 0 in name or 47 in name or buf[length - 1]:
         return _decode_any(buf, length, minor, setxattr_ext)
     request.extensions = ()
     return request
@@ -8295,7 +8328,7 @@ def _quick_MkDir(buf: bytearray | memoryview, length: int, minor: int, setxattr_
         arg.umask,
     ) = _unpack_MkDir(buf)
     name = request.name = bytes(buf[48 : length - 1])
-    if size != length or opcode != 9 or extlen or not name or 0 in name or buf[length - 1]:
+    if size != length or opcode != 9 or extlen or not name or 0 in name or 47 in name or buf[length - 1]:
         return _decode_any(buf, length, minor, setxattr_ext)
     request.extensions = ()
     return request
@@ -8305,7 +8338,7 @@ def _quick_Unlink(buf: bytearray | memoryview, length: int, minor: int, setxattr
     request = _new(Unlink)
     size, opcode, request.unique, request.nodeid, request.uid, request.gid, request.pid, extlen = _unpack_Unlink(buf)
     name = request.name = bytes(buf[40 : length - 1])
-    if size != length or opcode != 10 or extlen or not name or 0 in name or buf[length - 1]:
+    if size != length or opcode != 10 or extlen or not name or 0 in name or 47 in name or buf[length - 1]:
         return _decode_any(buf, length, minor, setxattr_ext)
     return request
 
@@ -8314,7 +8347,7 @@ def _quick_RmDir(buf: bytearray | memoryview, length: int, minor: int, setxattr_
     request = _new(RmDir)
     size, opcode, request.unique, request.nodeid, request.uid, request.gid, request.pid, extlen = _unpack_RmDir(buf)
     name = request.name = bytes(buf[40 : length - 1])
-    if size != length or opcode != 11 or extlen or not name or 0 in name or buf[length - 1]:
+    if size != length or opcode != 11 or extlen or not name or 0 in name or 47 in name or buf[length - 1]:
         return _decode_any(buf, length, minor, setxattr_ext)
     return request
 
@@ -8336,7 +8369,17 @@ def _quick_Rename(buf: bytearray | memoryview, length: int, minor: int, setxattr
         arg.newdir,
     ) = _unpack_Rename(buf)
     names = bytes(buf[48:length]).split(b"\0")
-    if size != length or opcode != 12 or extlen or len(names) != 3 or not names[0] or not names[1] or names[2]:
+    if (
+        size != length
+        or opcode != 12
+        or extlen
+        or len(names) != 3
+        or not names[0]
+        or not names[1]
+        or names[2]
+        or 47 in names[0]
+        or 47 in names[1]
+    ):
         return _decode_any(buf, length, minor, setxattr_ext)
     request.name, request.newname, _ = names
     return request
@@ -8359,7 +8402,7 @@ def _quick_Link(buf: bytearray | memoryview, length: int, minor: int, setxattr_e
         arg.oldnodeid,
     ) = _unpack_Link(buf)
     name = request.name = bytes(buf[48 : length - 1])
-    if size != length or opcode != 13 or extlen or not name or 0 in name or buf[length - 1]:
+    if size != length or opcode != 13 or extlen or not name or 0 in name or 47 in name or buf[length - 1]:
         return _decode_any(buf, length, minor, setxattr_ext)
     return request
 
@@ -8823,7 +8866,7 @@ def _quick_Create(buf: bytearray | memoryview, length: int, minor: int, setxattr
         arg.open_flags,
     ) = _unpack_Create(buf)
     name = request.name = bytes(buf[56 : length - 1])
-    if size != length or opcode != 35 or extlen or not name or 0 in name or buf[length - 1]:
+    if size != length or opcode != 35 or extlen or not name or 0 in name or 47 in name or buf[length - 1]:
         return _decode_any(buf, length, minor, setxattr_ext)
     request.extensions = ()
     return request
@@ -9024,7 +9067,17 @@ def _quick_Rename2(buf: bytearray | memoryview, length: int, minor: int, setxatt
         arg.flags,
     ) = _unpack_Rename2(buf)
     names = bytes(buf[56:length]).split(b"\0")
-    if size != length or opcode != 45 or extlen or len(names) != 3 or not names[0] or not names[1] or names[2]:
+    if (
+        size != length
+        or opcode != 45
+        or extlen
+        or len(names) != 3
+        or not names[0]
+        or not names[1]
+        or names[2]
+        or 47 in names[0]
+        or 47 in names[1]
+    ):
         return _decode_any(buf, length, minor, setxattr_ext)
     request.name, request.newname, _ = names
     return request

@@ -14,9 +14,10 @@ from rawfuse.wire.opcodes import OPERATIONS, Array, Fixed, Name, Operation, Payl
 from rawfuse.wire.text import block
 from rawfuse.wire.versions import SIZES
 
-__all__ = ["assignment", "filling", "lower_fast"]
+__all__ = ["SLASH", "assignment", "filling", "lower_fast"]
 
 HEAD = 40  # bytes of fuse_in_header
+SLASH = ord("/")
 HEAD_FIELDS = ("unique", "nodeid", "uid", "gid", "pid")
 DECODER = "(buf: bytearray | memoryview, length: int, minor: int, setxattr_ext: bool)"
 SLOWLY = "_decode_any(buf, length, minor, setxattr_ext)"
@@ -113,9 +114,10 @@ def _quick_decoder(operation: Operation, layouts: Mapping[str, Layout]) -> Itera
     elif len(names) == 2:
         yield f'    names = bytes(buf[{size}:length]).split(b"\\0")'
         wrong += ["len(names) != 3", "not names[0]", "not names[1]", "names[2]"]
+        wrong += [f"{SLASH} in names[{place}]" for place, name in enumerate(names) if name.entry]
     elif names:
         yield f"    name = request.{names[0].attribute} = bytes(buf[{size} : length - 1])"
-        wrong += ["not name", "0 in name", "buf[length - 1]"]
+        wrong += ["not name", "0 in name", *([f"{SLASH} in name"] if names[0].entry else []), "buf[length - 1]"]
     yield condition(wrong)
     yield f"        return {SLOWLY}"
     if len(names) == 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from rawfuse.wire.layout import Layout
-from rawfuse.wire.lower_fast import lower_fast
+from rawfuse.wire.lower_fast import SLASH, lower_fast
 from rawfuse.wire.meanings import MEANINGS
 from rawfuse.wire.opcodes import NOTIFICATIONS, OPERATIONS, Array, Body, Fixed, Name, Operation, Payload
 from rawfuse.wire.prose import enosys_text, nodeid_text, reply_text, source_text
@@ -28,6 +28,10 @@ def _body_size(name: str, unique: int, size: int, wanted: int) -> RemoteProtocol
 
 def _bad_name(name: str, unique: int) -> RemoteProtocolError:
     return _malformed(name, unique, "a name is empty, has no NUL at its end, or has one inside")
+
+
+def _slash(name: str, unique: int) -> RemoteProtocolError:
+    return _malformed(name, unique, "a name in a directory has a slash")
 """
 
 ANY = '''\
@@ -174,6 +178,13 @@ def _slice(start: str) -> str:
     return f"{start}:" if start.isdigit() else f"{start} : "
 
 
+def _no_slash(label: str, *attributes: str) -> Iterator[str]:
+    tests = [f"{SLASH} in {attribute}" for attribute in attributes if attribute]
+    if tests:
+        yield f"    if {' or '.join(tests)}:"
+        yield f'        raise _slash("{label}", unique)'
+
+
 def _wrong_count(label: str, count: str, came: str) -> str:
     return f'        raise _malformed("{label}", unique, f"{count} is {{arg.{count}}}, {{{came}}} bytes came")'
 
@@ -198,16 +209,18 @@ def _decoder(operation: Operation, layouts: Mapping[str, Layout]) -> Iterator[st
             if not operation.body:
                 yield "    if length != 40:"
                 yield f'        raise _body_size("{label}", unique, length - 40, 0)'
-        case [Name(attribute)]:
+        case [Name(attribute, entry)]:
             yield f"    {attribute} = bytes(buf[{start} : length - 1])"
             yield f"    if not {attribute} or 0 in {attribute} or buf[length - 1]:"
             yield f'        raise _bad_name("{label}", unique)'
+            yield from _no_slash(label, attribute if entry else "")
             values.append(attribute)
-        case [Name(first), Name(second)]:
+        case [Name(first, entry), Name(second, other)]:
             yield f'    names = bytes(buf[{_slice(start)}length]).split(b"\\0")'
             yield "    if len(names) != 3 or not names[0] or not names[1] or names[2]:"
             yield f'        raise _bad_name("{label}", unique)'
             yield f"    {first}, {second}, _ = names"
+            yield from _no_slash(label, first if entry else "", second if other else "")
             values += [first, second]
         case [Name(attribute), Payload(payload, count)]:
             yield f'    {attribute}, nul, {payload} = bytes(buf[{_slice(start)}length]).partition(b"\\0")'

@@ -36,9 +36,13 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Bytes up to a NUL, which the wire carries and the attribute does not. Never empty, never with a NUL inside."""
+    """Bytes up to a NUL, which the wire carries and the attribute does not. Never empty, never with a NUL inside.
+
+    ``entry``: a name in a directory, and so without a slash: one with a slash would lead a server out of it.
+    """
 
     attribute: str
+    entry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,9 @@ def _op(
     return Operation(opcode, name, request, nodeid, body, reply, since, enosys, extensible, doc)
 
 
-_NAME = Name("name")
+_NAME = Name("name", entry=True)
+_ANY_NAME = Name("name")
+_NEW_NAME = Name("newname", entry=True)
 _SUCCESS = Enosys(True, "success")
 _IGNORED = Enosys(False, "ignored")
 _EOPNOTSUPP = Enosys(True, "EOPNOTSUPP")
@@ -178,7 +184,7 @@ OPERATIONS: tuple[Operation, ...] = (
         doc="Create a directory. The mode is already masked unless DONT_MASK was negotiated."),
     _op(10, "FUSE_UNLINK", "Unlink", "parent", (_NAME,), EMPTY, 1, doc="Remove a name that is not a directory."),
     _op(11, "FUSE_RMDIR", "RmDir", "parent", (_NAME,), EMPTY, 1, doc="Remove an empty directory."),
-    _op(12, "FUSE_RENAME", "Rename", "old parent", (Fixed("fuse_rename_in"), _NAME, Name("newname")), EMPTY, 1,
+    _op(12, "FUSE_RENAME", "Rename", "old parent", (Fixed("fuse_rename_in"), _NAME, _NEW_NAME), EMPTY, 1,
         doc="Move a name to arg.newdir/newname, replacing what is there."),
     _op(13, "FUSE_LINK", "Link", "new parent", (Fixed("fuse_link_in"), _NAME), ENTRY, 1, Enosys(True, "EPERM"),
         doc="Make another name for the inode arg.oldnodeid. The reply takes a reference, as every entry does."),
@@ -196,13 +202,13 @@ OPERATIONS: tuple[Operation, ...] = (
         doc="The last reference to an open file is gone; errors reach nobody."),
     _op(20, "FUSE_FSYNC", "FSync", "inode", (Fixed("fuse_fsync_in"),), EMPTY, 1, _SUCCESS,
         doc="Make a file durable; with FSYNC_FDATASYNC its data alone."),
-    _op(21, "FUSE_SETXATTR", "SetXAttr", "inode", (Fixed("fuse_setxattr_in"), _NAME, Payload("value", "size")),
+    _op(21, "FUSE_SETXATTR", "SetXAttr", "inode", (Fixed("fuse_setxattr_in"), _ANY_NAME, Payload("value", "size")),
         EMPTY, 1, _EOPNOTSUPP, doc="Set an extended attribute; arg.flags are XATTR_CREATE and XATTR_REPLACE."),
-    _op(22, "FUSE_GETXATTR", "GetXAttr", "inode", (Fixed("fuse_getxattr_in"), _NAME), _XATTR, 1, _EOPNOTSUPP,
+    _op(22, "FUSE_GETXATTR", "GetXAttr", "inode", (Fixed("fuse_getxattr_in"), _ANY_NAME), _XATTR, 1, _EOPNOTSUPP,
         doc="Read an extended attribute; with arg.size 0 only its size. Too long for arg.size is ERANGE."),
     _op(23, "FUSE_LISTXATTR", "ListXAttr", "inode", (Fixed("fuse_getxattr_in"),), _XATTR, 1, _EOPNOTSUPP,
         doc="The names of all extended attributes, each ended by a NUL; with arg.size 0 only their size."),
-    _op(24, "FUSE_REMOVEXATTR", "RemoveXAttr", "inode", (_NAME,), EMPTY, 1, _EOPNOTSUPP,
+    _op(24, "FUSE_REMOVEXATTR", "RemoveXAttr", "inode", (_ANY_NAME,), EMPTY, 1, _EOPNOTSUPP,
         doc="Remove an extended attribute."),
     _op(25, "FUSE_FLUSH", "Flush", "inode", (Fixed("fuse_flush_in"),), EMPTY, 1, _SUCCESS,
         doc="A descriptor was closed; comes once per close(2), so perhaps often for one OPEN. Its error is close's."),
@@ -249,7 +255,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _op(44, "FUSE_READDIRPLUS", "ReadDirPlus", "inode", (Fixed("fuse_read_in"),),
         Reply("dirents", ("fuse_direntplus",), "size"), 21,
         doc='READDIR and LOOKUP in one: every entry but "." and ".." with a nodeid takes a reference.'),
-    _op(45, "FUSE_RENAME2", "Rename2", "old parent", (Fixed("fuse_rename2_in"), _NAME, Name("newname")), EMPTY, 23,
+    _op(45, "FUSE_RENAME2", "Rename2", "old parent", (Fixed("fuse_rename2_in"), _NAME, _NEW_NAME), EMPTY, 23,
         Enosys(True, "EINVAL, where flags are given"),
         doc="Rename with RENAME_NOREPLACE, RENAME_EXCHANGE or RENAME_WHITEOUT."),
     _op(46, "FUSE_LSEEK", "LSeek", "inode", (Fixed("fuse_lseek_in"),), _fixed("fuse_lseek_out"), 24,
@@ -265,7 +271,7 @@ OPERATIONS: tuple[Operation, ...] = (
         doc="Give up parts of the DAX window; virtiofs only."),
     _op(50, "FUSE_SYNCFS", "SyncFs", "root", (Fixed("fuse_syncfs_in"),), EMPTY, 34, _SUCCESS,
         doc="Make everything durable."),
-    _op(51, "FUSE_TMPFILE", "TmpFile", "parent", (Fixed("fuse_create_in"), _NAME), _CREATED, 37, _EOPNOTSUPP,
+    _op(51, "FUSE_TMPFILE", "TmpFile", "parent", (Fixed("fuse_create_in"), _ANY_NAME), _CREATED, 37, _EOPNOTSUPP,
         extensible=True, doc='Make and open a file that has no name; the name sent is always "/".'),
     _op(52, "FUSE_STATX", "Statx", "inode", (Fixed("fuse_statx_in"),), _fixed("fuse_statx_out"), 39,
         Enosys(True, "GETATTR instead"), doc="Read attributes that GETATTR does not give, such as the time of birth."),

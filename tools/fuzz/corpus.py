@@ -98,12 +98,14 @@ def random_struct(random: Random, struct: str) -> WireStruct:
     return made
 
 
-def _name(random: Random) -> bytes:
+def _name(random: Random, entry: bool) -> bytes:
     if random.random() < 0.6:
         return b"n%d" % random.randrange(8)
     if random.random() < 0.2:
-        return random.choice((b".", b"..", b"/", b"a/b", b"\xff\xfe", b"x" * 255, b"x" * 256, b"y" * 4095))
-    return random.randbytes(random.randrange(1, 30)).replace(b"\0", b"0")
+        name = random.choice((b".", b"..", b"/", b"a/b", b"\xff\xfe", b"x" * 255, b"x" * 256, b"y" * 4095))
+    else:
+        name = random.randbytes(random.randrange(1, 30)).replace(b"\0", b"0")
+    return name.replace(b"/", b"s") if entry else name
 
 
 def _fields(random: Random, body: Body) -> dict[str, Any]:
@@ -112,8 +114,8 @@ def _fields(random: Random, body: Body) -> dict[str, Any]:
         match part:
             case Fixed(struct):
                 fields["arg"] = random_struct(random, struct)
-            case Name(attribute):
-                fields[attribute] = _name(random)
+            case Name(attribute, entry):
+                fields[attribute] = _name(random, entry)
             case Payload(attribute):
                 fields[attribute] = random.randbytes(random.choice((0, 1, 5, 64, 700)))
             case Array(attribute, ""):
@@ -124,7 +126,7 @@ def _fields(random: Random, body: Body) -> dict[str, Any]:
 
 
 def _extensions(random: Random) -> tuple[SecurityContexts | SupplementaryGroups, ...]:
-    contexts = SecurityContexts(tuple(SecurityContext(_name(random), b"c" * random.randrange(9)) for _ in range(2)))
+    contexts = SecurityContexts(tuple(SecurityContext(_name(random, False), b"c" * random.randrange(9)) for _ in range(2)))
     groups = SupplementaryGroups((edge(random, 32),))
     return random.choice(((), (), (groups,), (contexts,), (contexts, groups)))
 
