@@ -18,6 +18,8 @@ _SMALL: Final = 4096
 _MOST: Final = 0xFFFF * 4096
 """The largest READ there can be: INIT's max_pages has 16 bits."""
 
+_FARTHEST: Final = (1 << 63) - 1
+
 _ZEROS: Final = memoryview(bytes(CHUNK))
 
 
@@ -84,8 +86,10 @@ class SparseBytes:
         return found if isinstance(found, bytes) else b"".join(found)
 
     def write(self, offset: int, data: wire.Buffer) -> None:
-        """Raises ENOSPC; what fitted before has been written then."""
+        """Raises ENOSPC; what fitted before has been written then. EFBIG where no offset has room for the end."""
         done, end = 0, len(data)
+        if offset + end > _FARTHEST:
+            raise OSError(errno.EFBIG, "an offset of a file is less than 2^63")
         while done < end:
             index, start = divmod(offset + done, CHUNK)
             piece = data[done : done + CHUNK - start]

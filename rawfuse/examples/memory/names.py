@@ -76,7 +76,7 @@ class Names(Tree):
 
     def free_name(self, parent: Directory, name: bytes) -> None:
         """Raises what stands in the way of making `name` there."""
-        if name in parent.children:
+        if name in parent.children or name in (b".", b".."):
             raise error(errno.EEXIST)
         if len(name) > NAME_MAX:
             raise error(errno.ENAMETOOLONG)
