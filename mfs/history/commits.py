@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from mfs.blocks.errors import BlockNotFound
-from mfs.commit.record import Commit
+from mfs.commit.record import Commit, DamagedCommit
 from mfs.history.names import snapshot_named, snapshots
 from mfs.unixfs.cid import CID, cid_str, parse_cid
 from mfs.unixfs.errors import InvalidCID
@@ -27,7 +27,7 @@ from mfs.unixfs.errors import InvalidCID
 if TYPE_CHECKING:
     from mfs.blocks.store import EmbeddedStore
 
-__all__ = ["MIN_PREFIX", "NoCommit", "Reference", "load_commit", "log", "resolve"]
+__all__ = ["MIN_PREFIX", "NoCommit", "Reference", "kept", "load_commit", "log", "resolve"]
 
 MIN_PREFIX = 12
 """Characters of a CID that stand for the whole, at least.  (The first eight are the same for all commits.)"""
@@ -69,6 +69,28 @@ def log(store: EmbeddedStore, start: Reference | None) -> Iterator[Reference]:
             commit = load_commit(store, cid)
         except BlockNotFound:
             return
+
+
+def kept(store: EmbeddedStore, head: Commit, cid: CID) -> Commit | None:
+    """The commit `cid`, if history leads to it: from `head`, or from a snapshot.  DamagedCommit, BlockNotFound.
+
+    A block that only looks like a commit (somebody's CAR may bring one) is none.  Costs a walk through history.
+    """
+    if cid != head.cid:
+        try:
+            load_commit(store, cid)
+        except (BlockNotFound, DamagedCommit):
+            return None
+    passed: set[CID] = set()
+    starts = {head.cid: head, **{one.commit: load_commit(store, one.commit) for one in snapshots(store)}}
+    for start in starts.items():
+        for one in log(store, Reference(*start)):
+            if one.cid == cid:
+                return one.commit
+            if one.cid in passed:
+                break
+            passed.add(one.cid)
+    return None
 
 
 def resolve(store: EmbeddedStore, head: Commit, text: str) -> Reference:

@@ -88,7 +88,7 @@ def test_its_root_can_be_entered_and_not_listed(shelf: Shelf) -> None:
     assert stat.S_IMODE(shelf.ipfs.stat().st_mode) == 0o111
     assert failing(lambda: os.listdir(shelf.ipfs)) == errno.EPERM
     assert ".mfs" not in os.listdir(shelf.mount.path)
-    assert sorted(os.listdir(shelf.mount.path / ".mfs")) == ["ipfs", "ipns", "snapshots"]
+    assert sorted(os.listdir(shelf.mount.path / ".mfs")) == ["commits", "ipfs", "ipns", "snapshots"]
 
 
 @pytest.mark.parametrize("layout", FILES)

@@ -2,10 +2,10 @@
 
 ====================  ============================================================================================
 1                     the root of the live tree
-2, 4, 5               ``.mfs``, ``.mfs/ipfs``, ``.mfs/snapshots``
+2, 4, 5, 6            ``.mfs``, ``.mfs/ipfs``, ``.mfs/snapshots``, ``.mfs/commits``
 3                     ``.mfs/ipns``, a directory of the live tree
 16 to 2**47 - 1       the live tree
-n * 2**47 and on      the n-th view: 1 is that of CIDs, those from 2 on are snapshots
+n * 2**47 and on      the n-th view: 1 is that of CIDs, those from 2 on are commits
 ====================  ============================================================================================
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 from mfs.tree.record import FIRST_INO, ROOT_INO
 
 __all__ = [
+    "COMMITS_INO",
     "CONTROL_INO",
     "FIRST_VIEW",
     "IPFS_INO",
@@ -29,6 +30,7 @@ CONTROL_INO = 2
 IPNS_INO = 3
 IPFS_INO = 4
 SNAPSHOTS_INO = 5
+COMMITS_INO = 6
 
 RESERVED_NAME = b".mfs"
 """The name in the root that cannot be made, removed or listed."""

@@ -28,7 +28,7 @@ examples:
 
 _LOG = f"""\
 List commits, newest first: time, root CID, CID of the commit, names. History ends where `mfs gc` forgot what was
-before.
+before. In a mount each of them is to be seen in .mfs/commits/CID, read-only, with the CID of the commit.
 
 {_COMMITS}"""
 
