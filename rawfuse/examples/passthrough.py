@@ -87,7 +87,8 @@ class Passthrough(Filesystem):
     # Names
 
     def lookup(self, request: wire.Lookup) -> Reply:
-        return self._entry(self.inodes[request.nodeid], request.name)
+        outwards = request.name == b".." and request.nodeid == 1
+        return self._entry(self.inodes[request.nodeid], b"." if outwards else request.name)
 
     def _entry(self, parent: Inode, name: bytes) -> bytes:
         """fuse_entry_out; the kernel holds one more reference then."""
