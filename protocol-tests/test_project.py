@@ -142,6 +142,14 @@ def test_an_installed_powercut_records_and_checks(installed: Path, tmp_path: Pat
 
 
 @pytest.mark.kernel("root")
+def test_an_installed_tour_has_its_pages_and_exercises(installed: Path, tmp_path: Path) -> None:
+    assert "INIT major=7" in run(installed / "rawfuse", "tour", "1", cwd=tmp_path)
+    run(installed / "rawfuse", "tour", "1", "--html", "tour.html", cwd=tmp_path)
+    assert (tmp_path / "tour.html").read_text().count("<h3") > 5
+    assert "class Stars" in run(installed / "rawfuse", "tour", "exercise", "2", cwd=tmp_path)
+
+
+@pytest.mark.kernel("root")
 def test_an_installed_example_mounts_and_is_listed(installed: Path, tmp_path: Path) -> None:
     command: list[str | Path] = [installed / "rawfuse", "mount", "rawfuse.examples.hello:Hello", tmp_path]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=installed) as server:

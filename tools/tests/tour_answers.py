@@ -244,10 +244,25 @@ class Mine(Bell):
     "does not begin": (
         3,
         "class Mine(Numbers):\n    def __init__(self):\n        raise ValueError('no')\n",
-        "did not come up",
+        "ValueError: no",
     ),
-    "is called otherwise": (3, "class Numbers2(Numbers): pass\n", "did not come up"),
+    "never answers": (
+        3,
+        "class Mine(Numbers):\n    def __init__(self):\n        time.sleep(60)\n",
+        "the server did not answer INIT",
+    ),
+    "is called otherwise": (3, "class Other(Numbers): pass\n", "has no class Mine; it has "),
+    "prints without an end": (
+        3,
+        """
+class Mine(Numbers):
+    def read(self, request):
+        while True:
+            print("x" * 1_000_000)
+""",
+        "READ of",
+    ),
 }
 
-HANGS = {"8 a coroutine that blocks", "8 wakes one"}
+HANGS = {"never answers", "8 a coroutine that blocks", "8 wakes one"}
 """Mistakes that nothing but patience shows."""

@@ -7,12 +7,15 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from rawfuse.mount import MountError
+from rawfuse.trace import TraceWriter
+from rawfuse.trace.opening import trace_writer
 
 from .chapters import CHAPTERS
 from .exercises import EXERCISES, Verdict, judge, learners
@@ -45,6 +48,7 @@ examples:
   rawfuse tour                             the list of chapters, and all of them from the first
   rawfuse tour 5                           one chapter: the same cp with opcode 53, with 47, with neither
   rawfuse tour --all --html tour.html      everything as one page, with each message down to its bytes
+  rawfuse tour 5 --trace t.pcapng          and keep the messages: rawfuse decode t.pcapng, or Wireshark
   rawfuse tour exercise 2 > my.py          what you begin with: it says what is to be done
   rawfuse tour check 2 my.py               runs your server: what is right, what is wrong, which message shows it
   rawfuse tour check 2 my.py:Other         the same for a class of another name
@@ -70,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
         "--list", action="store_true", help="the chapters: number, title, what is in it; by tabs in a pipe"
     )
     made.add_argument("--html", type=Path, metavar="FILE", help="write a page instead, complete in itself")
+    made.add_argument("--trace", type=Path, metavar="FILE", help="keep the messages: for rawfuse decode, or Wireshark")
     made.add_argument("--no-pause", action="store_true", help="do not wait for Enter")
     made.add_argument("--json", action="store_true", help="with check: one JSON object")
     made.add_argument("--patience", type=float, default=5.0, metavar="S", help="with check: seconds for a command (5)")
@@ -98,13 +103,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 parsing.error("`exercise N`, or `check N FILE[:CLASS]`")
         numbers = [_number(parsing, word) for word in words]
         chapters = [one for one in CHAPTERS if one.number in numbers] if words and not arguments.all else list(CHAPTERS)
-        if arguments.html is not None:
-            return _html(chapters, arguments.html)
-        pacer = _Pacer(terminal, sys.stdin.isatty() and sys.stdout.isatty() and not arguments.no_pause)
-        if not words and not arguments.all:
-            _list(terminal, True)
-            pacer.wait("begin")
-        return _tour(chapters, terminal, pacer)
+        with _tracing(arguments.trace) as trace:
+            if arguments.html is not None:
+                return _html(chapters, arguments.html, trace)
+            pacer = _Pacer(terminal, sys.stdin.isatty() and sys.stdout.isatty() and not arguments.no_pause)
+            if not words and not arguments.all:
+                _list(terminal, True)
+                pacer.wait("begin")
+            return _tour(chapters, terminal, pacer, trace)
     except _Left:
         return 0
     except KeyboardInterrupt:
@@ -120,6 +126,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, StageError) and error.said:
             print(error.said, file=sys.stderr)
         return 1
+
+
+@contextmanager
+def _tracing(file: Path | None) -> Iterator[TraceWriter | None]:
+    if file is None:
+        yield None
+        return
+    with open(file, "wb") as opened:
+        yield trace_writer(opened, comment="rawfuse tour")
 
 
 def _colours(choice: str) -> bool:
@@ -165,7 +180,7 @@ class _Pacer:
             raise _Left
 
 
-def _tour(chapters: Sequence[Chapter], terminal: Terminal, pacer: _Pacer) -> int:
+def _tour(chapters: Sequence[Chapter], terminal: Terminal, pacer: _Pacer, trace: TraceWriter | None) -> int:
     enter_namespace()
     departed = 0
     for chapter in chapters:
@@ -173,7 +188,7 @@ def _tour(chapters: Sequence[Chapter], terminal: Terminal, pacer: _Pacer) -> int
         count = 0
         for scene in chapter.scenes:
             terminal.scene(scene)
-            with on_stage(scene) as play:
+            with on_stage(scene, trace) as play:
                 for step in scene.steps:
                     count += 1
                     terminal.step(f"{chapter.number}.{count}", step)
@@ -188,7 +203,7 @@ def _tour(chapters: Sequence[Chapter], terminal: Terminal, pacer: _Pacer) -> int
     return 1 if departed else 0
 
 
-def _html(chapters: Sequence[Chapter], file: Path) -> int:
+def _html(chapters: Sequence[Chapter], file: Path, trace: TraceWriter | None) -> int:
     # Here, as the layouts of the fields need Construct, whose import takes a while.
     from .page import page
 
@@ -197,7 +212,7 @@ def _html(chapters: Sequence[Chapter], file: Path) -> int:
     departed = 0
     told: list[tuple[Chapter, list[tuple[Scene, list[Played]]]]] = []
     for chapter in chapters:
-        scenes = [(scene, _played(scene)) for scene in chapter.scenes]
+        scenes = [(scene, _played(scene, trace)) for scene in chapter.scenes]
         told.append((chapter, scenes))
         departed += sum(bool(played.departures) for _, steps in scenes for played in steps)
     file.write_text(page(told, EXERCISES), "utf-8")
@@ -206,8 +221,8 @@ def _html(chapters: Sequence[Chapter], file: Path) -> int:
     return 1 if departed else 0
 
 
-def _played(scene: Scene) -> list[Played]:
-    with on_stage(scene) as play:
+def _played(scene: Scene, trace: TraceWriter | None) -> list[Played]:
+    with on_stage(scene, trace) as play:
         return [play(step) for step in scene.steps]
 
 

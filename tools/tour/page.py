@@ -15,7 +15,7 @@ from ..decode.dump import Field, fields
 from .exercises import Exercise
 from .playing import Played
 from .story import Chapter, Scene, Step
-from .wording import Group, Reasons, grouped, labels, words
+from .wording import AS_ABOVE, Group, Reasons, grouped, labels, words
 
 __all__ = ["page"]
 
@@ -93,25 +93,24 @@ def _typed(step: Step, output: bytes) -> str:
 def _group(group: Group, reasons: Reasons) -> Iterator[str]:
     beat = group.beat
     yield f'<div class="exchange{"" if beat is not None else " unexpected"}">'
-    left: list[Exchange] = []
+    reason = reasons.of(group)
     every = [one.exchange for one in group.told]
-    for shown in group.shown:
+    for place, shown in enumerate(group.shown, 1):
         if isinstance(shown, int):
-            left = every[group.shown.index(shown) :][:shown]
             yield f"<details><summary>{shown} more of these</summary>"
-            for one in left:
+            for one in every[place - 1 : place - 1 + shown]:
                 yield from _exchange(one)
             yield "</details>"
         else:
-            yield from _exchange(shown)
-    reason, source = reasons.of(group)
-    yield f'<p class="why">{escape(reason)}</p>'
-    if source:
-        yield f'<p class="source">{escape(source)}</p>'
+            yield from _exchange(shown, AS_ABOVE if reason is None and place == len(group.shown) else "")
+    if reason is not None:
+        yield f'<p class="why">{escape(reason[0])}</p>'
+        if reason[1]:
+            yield f'<p class="source">{escape(reason[1])}</p>'
     yield "</div>"
 
 
-def _exchange(exchange: Exchange) -> Iterator[str]:
+def _exchange(exchange: Exchange, note: str = "") -> Iterator[str]:
     said = words(exchange)
     parts = [f'<span class="who">{escape(said.who or "kernel")}</span> <span class="label">{escape(said.label)}</span>']
     if said.path:
@@ -119,6 +118,8 @@ def _exchange(exchange: Exchange) -> Iterator[str]:
     parts += [escape(f"{member}={text}") for member, text in said.arguments]
     outcome = f"= {said.outcome}" if said.outcome else "(no answer is due)"
     parts.append(f'<span class="{"failed" if said.failed else "outcome"}">{escape(outcome)}</span>')
+    if note:
+        parts.append(f'<span class="who">{escape(note)}</span>')
     yield f'<div class="message">{" ".join(parts)}</div>'
     messages = [one for one in (exchange.sent, exchange.answer) if one is not None]
     if messages:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rawfuse.trace import TraceWriter
+
 from .matching import Telling, is_told, match
 from .stage import Ran, Stage
 from .story import Scene, Step
@@ -48,12 +50,17 @@ def program(step: Step) -> str:
 
 
 @contextmanager
-def on_stage(scene: Scene) -> Iterator[Callable[[Step], Played]]:
+def on_stage(scene: Scene, trace: TraceWriter | None = None) -> Iterator[Callable[[Step], Played]]:
     """Mounts a scene's server while the block runs; gives what plays its steps, to be called in their order.
+
+    The messages go to `trace` as well.
 
     Raises StageError, MountError.
     """
-    with tempfile.TemporaryDirectory(prefix="rawfuse-tour-") as directory, Stage(scene.make, Path(directory)) as stage:
+    with (
+        tempfile.TemporaryDirectory(prefix="rawfuse-tour-") as directory,
+        Stage(scene.make, Path(directory), trace=trace) as stage,
+    ):
         started = stage.started()
 
         def play(step: Step) -> Played:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -28,6 +29,8 @@ Make = Callable[[], Filesystem]
 _PR_SET_PDEATHSIG: Final = 1
 _GRACE: Final = 1.0
 _SHOWN: Final = 4000
+_LOG: Final = 16 << 20
+"""Bytes that a server may print: one that prints without an end must not fill the disk."""
 
 
 class Served:
@@ -77,7 +80,9 @@ class Served:
     def said(self) -> str:
         """The end of what it printed and logged."""
         try:
-            return self._log.read_text(errors="backslashreplace")[-_SHOWN:].strip()
+            with open(self._log, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _SHOWN))
+                return file.read().decode(errors="backslashreplace").strip()
         except FileNotFoundError:
             return ""
 
@@ -103,16 +108,26 @@ def _serve_and_exit(make: Make, theirs: socket.socket, log: Path, parent: int) -
         logging.getLogger().handlers[:] = [handler]
         trio.run(Server(make(), SeqpacketChannel(theirs)).serve)
         status = 0
-    except BaseException:  # noqa: BLE001 - the process ends here, and says why
+    except BaseException as error:  # noqa: BLE001 - the process ends here, and says why
         # Not through sys.stderr or logging, which may be what fails.
-        os.write(2, traceback.format_exc().encode(errors="backslashreplace"))
+        os.write(2, _told(error).encode(errors="backslashreplace"))
     finally:
         os._exit(status)
+
+
+def _told(error: BaseException) -> str:
+    """The traceback from where it has left this package and the import system."""
+    found = traceback.TracebackException.from_exception(error)
+    ours = os.path.dirname(__file__)
+    theirs = [frame for frame in found.stack if not frame.filename.startswith((ours, "<frozen"))]
+    found.stack = traceback.StackSummary.from_list(theirs)
+    return "".join(found.format())
 
 
 def _streams(log: Path) -> None:
     """Nothing of ours is read or written by it: it has an empty input, and the log for the rest."""
     nothing = os.open(os.devnull, os.O_RDONLY)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_LOG, _LOG))
     written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     os.dup2(nothing, 0)
     os.dup2(written, 1)

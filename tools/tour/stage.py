@@ -17,7 +17,7 @@ from typing import Final
 
 from rawfuse.mount import Mounted, UnmountError, mount
 from rawfuse.processes import program_of
-from rawfuse.trace import Direction, Recorder, Traced
+from rawfuse.trace import Direction, Recorder, Traced, TraceWriter
 from rawfuse.trace.exchanges import Exchange, Follower
 from rawfuse.wire import fuse_in_header, fuse_out_header
 from rawfuse.wire.opcodes import BY_OPCODE
@@ -102,10 +102,20 @@ class Stage:
     """Mounts what `make` gives on `directory`/mnt, and takes it away on the way out, whatever has happened to it.
 
     A command may take `patience` seconds and cause `most` messages; then it is ended, and the server too if it hangs.
+    The messages go to `trace` as well.
     """
 
-    def __init__(self, make: Make, directory: Path, *, patience: float = PATIENCE, most: int = MOST) -> None:
+    def __init__(
+        self,
+        make: Make,
+        directory: Path,
+        *,
+        patience: float = PATIENCE,
+        most: int = MOST,
+        trace: TraceWriter | None = None,
+    ) -> None:
         self._most = most
+        self._trace = trace
         self._make = make
         self._directory = directory
         self._patience = patience
@@ -134,7 +144,11 @@ class Stage:
             self._served.end()
             raise
         relay = self._relay = Relay(
-            self._mounted.fd, self._served.socket, Recorder(self, program=_name_of), self, patience=1e9
+            self._mounted.fd,
+            self._served.socket,
+            Recorder(self, connection=self._mounted.connection or 0, program=_name_of),
+            self,
+            patience=1e9,
         )
         self._thread = threading.Thread(target=self._relayed, args=(relay,), daemon=True, name="tour relay")
         self._thread.start()
@@ -173,6 +187,8 @@ class Stage:
                 self._pending[header.unique] = _label(header.opcode)
         elif len(message.data) >= fuse_out_header.SIZE:
             self._pending.pop(fuse_out_header.unpack_from(message.data).unique, None)
+        if self._trace is not None:
+            self._trace.write(message)
         self._messages.append(message)
 
     def broken(self, message: bytes, error: OSError, request: Pending | None) -> None:
@@ -233,6 +249,9 @@ class Stage:
         else:
             self._command(act, ran)
         self._settle(ran, enough)
+        if ran.trouble and self.over:
+            # Who hangs shows in what was never answered.
+            ran.exchanges += self._follower.finish()
         ran.seconds = time.monotonic() - begun
         ran.exchanges.sort(key=lambda exchange: exchange.time)
         return ran
@@ -270,7 +289,8 @@ class Stage:
                     # Who waits in the kernel for this server is freed by its end only.
                     if "without an end" not in trouble:
                         self._served.kill()
-                    process.kill()
+                    # What it has started, too: all of it is in a session of its own.
+                    os.killpg(process.pid, signal.SIGKILL)
                 time.sleep(0.001)
             ran.status = status
             output.seek(0)

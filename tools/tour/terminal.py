@@ -12,7 +12,7 @@ from rawfuse.trace.exchanges import Exchange
 from .exercises import Exercise
 from .playing import Played
 from .story import Chapter, Scene, Step
-from .wording import Group, Reasons, grouped, labels, words
+from .wording import AS_ABOVE, Group, Reasons, grouped, labels, words
 
 __all__ = ["Terminal"]
 
@@ -106,24 +106,25 @@ class Terminal:
 
     def group(self, group: Group) -> None:
         """The exchanges of one part of the story, and the reason."""
-        for shown in group.shown:
+        reason = self._reasons.of(group)
+        for place, shown in enumerate(group.shown, 1):
             if isinstance(shown, int):
                 self.say(f"... {shown} more of these", "            ", "quiet")
             else:
-                self.exchange(shown)
-        reason, source = self._reasons.of(group)
-        self.say(reason, "            ", "wrong" if group.beat is None else "")
-        if source:
-            self.say(f"[{source}]", "            ", "quiet")
+                self.exchange(shown, AS_ABOVE if reason is None and place == len(group.shown) else "")
+        if reason is not None:
+            self.say(reason[0], "            ", "wrong" if group.beat is None else "")
+            if reason[1]:
+                self.say(f"[{reason[1]}]", "            ", "quiet")
 
-    def exchange(self, exchange: Exchange) -> None:
-        """One message with its answer."""
+    def exchange(self, exchange: Exchange, note: str = "") -> None:
+        """One message with its answer, and behind it a note."""
         said = words(exchange)
         outcome = f"= {said.outcome}" if said.outcome else "(no answer is due)"
         # Broken before it is painted, as escapes have a length and no width.
         plain = [("", said.label), ("path", said.path)]
         plain += [("", f"{member}={text}") for member, text in said.arguments]
-        plain += [("error" if said.failed else "", outcome)]
+        plain += [("error" if said.failed else "", outcome), ("quiet", note)]
         lines: list[list[tuple[str, str]]] = [[]]
         used = 12
         for style, text in plain:

@@ -15,6 +15,7 @@ from rawfuse.wire import (
     fuse_init_out,
     fuse_statfs_out,
     fuse_statx_out,
+    fuse_write_in,
 )
 
 from ..decode.lines import arguments_of, name_of, outcome_of
@@ -22,15 +23,13 @@ from ..decode.values import field_text, name_text
 from .matching import Told
 from .story import Beat, Chapter, versions
 
-__all__ = ["UNKNOWN", "Group", "Reasons", "Words", "grouped", "labels", "one_line", "why", "words"]
+__all__ = ["AS_ABOVE", "UNKNOWN", "Group", "Reasons", "Words", "grouped", "labels", "one_line", "why", "words"]
 
+AS_ABOVE: Final = "(as above)"
 UNKNOWN: Final = (
     "The story of the tour does not know this message: your kernel or your program differs from those that it \
 was written with."
 )
-
-_REPEATED: Final = 60
-"""Characters: longer reasons are not given twice."""
 
 _SHOWN: Final = 2
 _HIDDEN: Final = frozenset({"lock_owner", "read_flags"})
@@ -82,20 +81,19 @@ def grouped(told: Iterable[Told]) -> Iterator[Group]:
 
 
 class Reasons:
-    """The reasons of a chapter, of which a long one is given once."""
+    """The reasons of a chapter, each of which is given once."""
 
     def __init__(self) -> None:
         self._given: set[str] = set()
 
-    def of(self, group: Group) -> tuple[str, str]:
-        """The reason and the source for a group; "As above" where it was given before."""
+    def of(self, group: Group) -> tuple[str, str] | None:
+        """The reason and the source for a group; None where both were given before."""
         if group.beat is None:
             return UNKNOWN, ""
-        reason = why(group.beat, group.told[0].exchange)
-        if reason in self._given and len(reason) > _REPEATED:
-            return "As above.", ""
-        self._given.add(reason)
-        return reason, group.beat.source
+        if group.beat.why in self._given:
+            return None
+        self._given.add(group.beat.why)
+        return why(group.beat, group.told[0].exchange), group.beat.source
 
 
 def why(beat: Beat, exchange: Exchange) -> str:
@@ -121,6 +119,9 @@ def words(exchange: Exchange) -> Words:
         path += f" -> {name_text(exchange.newpath)}"
     arguments = [(member, text) for member, text in arguments_of(exchange) if member not in _HIDDEN]
     arg = getattr(request, "arg", None)
+    if isinstance(arg, fuse_write_in) and not arg.flags:
+        # What the kernel writes by itself was opened by nobody in particular.
+        arguments = [(member, text) for member, text in arguments if member != "flags"]
     if isinstance(arg, fuse_init_in):
         offered = _count(arg.flags, arg.flags2)
         arguments = [(member, text) for member, text in arguments if not member.startswith("flags")]

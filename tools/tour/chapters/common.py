@@ -49,7 +49,7 @@ def closed(path: str, why: str = "", *, most: int = 1, by: str | None = None, an
     return Beat(
         "FLUSH",
         path,
-        why or "close(2). The kernel has written what it still held, and gives the server a chance to report an error.",
+        why or "close(2). What the kernel still had to write it has written; now the server may report an error.",
         most=most,
         by=by,
         anytime=anytime,

@@ -56,7 +56,7 @@ more with every LOOKUP, CREATE, MKDIR and entry of READDIRPLUS, and less by as m
                                         "other directory. The nodeid of the file stays what it was.",
                                         newpath="/docs/hi",
                                         given=(("flags", "1"),),
-                                        source="RENAME2 since 7.23; GNU mv since 8.29",
+                                        source="RENAME2 since 7.23; measured with GNU mv 9.1",
                                     ),
                                 ),
                                 (

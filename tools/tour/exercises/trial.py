@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 from rawfuse import Filesystem
 from rawfuse.trace.exchanges import Exchange
+from rawfuse.wire.replies import answered
 
 from ...decode.lines import name_of
 from ..served import Make
@@ -88,7 +89,7 @@ class Trial:
         fate = self._stage.fate()
         shown = act.shown or " ".join(act.words)
         if ran.trouble:
-            waiting = next((one for one in reversed(ran.exchanges) if one.answer is None and one.error is None), None)
+            waiting = next((one for one in reversed(ran.exchanges) if _unanswered(one)), None)
             hint = hint or _HANGS
             if "without an end" in ran.trouble:
                 waiting = ran.exchanges[-1] if ran.exchanges else None
@@ -104,6 +105,10 @@ class Trial:
         labels = label.split("|")
         found = self.all if ran is None else ran.exchanges
         return [one for one in found if name_of(one) in labels and (not path or one.path == path.encode())]
+
+
+def _unanswered(exchange: Exchange) -> bool:
+    return exchange.answer is None and exchange.request is not None and answered(exchange.request.opcode)
 
 
 _HANGS: Final = "A handler that must wait is an `async def`, and waits with trio; one that blocks stops the server."
@@ -125,7 +130,8 @@ def judge(check: Check, make: Make, directory: Path, *, patience: float = PATIEN
                 if not finding.good:
                     break
         except StageError as error:
-            verdict.findings.append(Finding(False, f"The server did not come up: {error}.", _SAID))
+            last = error.said.splitlines()[-1:] or [_HANGS]
+            verdict.findings.append(Finding(False, f"The server did not come up: {error}.", last[0]))
         except _Stopped as stopped:
             verdict.findings.append(stopped.finding)
         if verdict.good and stage.refusals:
