@@ -146,8 +146,8 @@ class KernelSession:
 
     @property
     def minor(self) -> int:
-        """The minor that the server's INIT reply named, which the kernel believes; its own before."""
-        return self._offered_minor if self.agreed is None else min(self.agreed.minor, MINOR)
+        """The minor that the server's INIT reply named, which the kernel believes, up to its own; its own before."""
+        return self._offered_minor if self.agreed is None else min(self.agreed.minor, self._offered_minor)
 
     @property
     def flags(self) -> InitFlags:
