@@ -332,11 +332,12 @@ class ConformKernel(Driver):
             kind = wire.RmDir if directory else wire.Unlink
             self._tried(kind(nodeid=parent, name=name))
         self._made = kept
-        if everything:
+        if everything and self._place:
             self._place = 0
+            self.purge()
 
     def purge(self) -> None:
-        """Removes what an earlier connection of this run left, its server having ended before it could be tidied."""
+        """Removes what is left of this run: of servers that ended before it was tidied, and under names unknown."""
         prefix = f"conform-{os.getpid()}-".encode()
         try:
             for name in self.listed(ROOT):

@@ -23,10 +23,8 @@ def _nameless(label: str, opcode: int, before: int) -> None:
         # The message before it in the same buffer is longer, and leaves something to be read on.
         k.lookup(ROOT, b"what-the-buffer-still-has-in-it-" * 6)
         name = k.name("unended")
-        unique = k.malformed(opcode, bytes(before) + name)
-        answer = k.wait(unique, label)
-        if not answer.errno and label != "LOOKUP":
-            k.created(ROOT, name, directory=label == "MKDIR")
+        # What is made under such a name goes with the directory.
+        answer = k.wait(k.malformed(opcode, bytes(before) + name, nodeid=k.place()), label)
         absent = label == "LOOKUP" and answer.body[:8] == bytes(8)
         k.expect(answer.errno or absent, "an errno", answer)
         k.alive()
@@ -52,7 +50,8 @@ for _label, _opcode, _before in (
     needs=("RENAME",),
 )
 def one_name_rename(k: ConformKernel) -> None:
-    expect_error(k, k.malformed(12, wire.fuse_rename_in(ROOT).pack() + k.name() + b"\0"), "RENAME")
+    parent = k.place()
+    expect_error(k, k.malformed(12, wire.fuse_rename_in(parent).pack() + k.name() + b"\0", nodeid=parent), "RENAME")
 
 
 @TABLE.probe(
@@ -64,9 +63,7 @@ def one_name_rename(k: ConformKernel) -> None:
     needs=("SYMLINK",),
 )
 def one_name_symlink(k: ConformKernel) -> None:
-    name = k.name()
-    k.created(ROOT, name)
-    expect_error(k, k.malformed(6, name + b"\0"), "SYMLINK")
+    expect_error(k, k.malformed(6, k.name() + b"\0", nodeid=k.place()), "SYMLINK")
 
 
 @TABLE.probe(

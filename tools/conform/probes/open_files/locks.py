@@ -41,6 +41,13 @@ def _wait(made: Made, owner: int, kind: int, flags: int = 0) -> wire.SetLkW:
     return wire.SetLkW(nodeid=made.nodeid, arg=_arg(made, owner, kind, flags=flags))
 
 
+def _opened_twice(k: ConformKernel) -> tuple[Made, Made]:
+    """A file and two handles of it: the owner of a flock(2) lock is the open file."""
+    made = k.file()
+    opened: Any = k.need(wire.Open(nodeid=made.nodeid, arg=wire.fuse_open_in(os.O_RDWR)))
+    return made, Made(made.nodeid, made.parent, made.name, made.entry, opened.fh)
+
+
 @TABLE.probe(
     "free",
     Tier.MUST,
@@ -201,14 +208,14 @@ def flush_of_another(k: ConformKernel) -> None:
     "With FLOCK_LOCKS agreed on, SETLK with LK_FLOCK is flock(2): for the whole file, by its own owners.",
     "fuse_kernel.h 7.17",
     opcodes=("SETLK",),
-    needs=_FLOCK,
+    needs=("OPEN", *_FLOCK),
 )
 def flock(k: ConformKernel) -> None:
-    made = k.file()
-    k.success(_set(made, 1, _WRITE, flags=c.FUSE_LK_FLOCK))
-    k.refused(_set(made, 2, _WRITE, flags=c.FUSE_LK_FLOCK), errno.EAGAIN)
-    k.success(_set(made, 1, _NONE, flags=c.FUSE_LK_FLOCK))
-    k.success(_set(made, 2, _WRITE, flags=c.FUSE_LK_FLOCK))
+    one, other = _opened_twice(k)
+    k.success(_set(one, 1, _WRITE, flags=c.FUSE_LK_FLOCK))
+    k.refused(_set(other, 2, _WRITE, flags=c.FUSE_LK_FLOCK), errno.EAGAIN)
+    k.success(_set(one, 1, _NONE, flags=c.FUSE_LK_FLOCK))
+    k.success(_set(other, 2, _WRITE, flags=c.FUSE_LK_FLOCK))
 
 
 @TABLE.probe(
@@ -221,12 +228,10 @@ def flock(k: ConformKernel) -> None:
     depends=("locks.flock",),
 )
 def flock_released(k: ConformKernel) -> None:
-    made = k.file()
-    opened: Any = k.need(wire.Open(nodeid=made.nodeid, arg=wire.fuse_open_in(os.O_RDWR)))
-    other = Made(made.nodeid, made.parent, made.name, made.entry, opened.fh)
+    made, other = _opened_twice(k)
     k.need(_set(other, 5, _WRITE, flags=c.FUSE_LK_FLOCK))
     arg = wire.fuse_release_in(other.fh, os.O_RDWR, c.FUSE_RELEASE_FLOCK_UNLOCK, 5)
-    k.success(wire.Release(nodeid=made.nodeid, arg=arg))
+    k.success(wire.Release(nodeid=other.nodeid, arg=arg))
     k.success(_set(made, 6, _WRITE, flags=c.FUSE_LK_FLOCK))
 
 
@@ -236,10 +241,10 @@ def flock_released(k: ConformKernel) -> None:
     "A lock of flock(2) and one of fcntl(2) are not in each other's way, as on Linux's own file systems.",
     "flock(2)",
     opcodes=("SETLK",),
-    needs=("FUSE_POSIX_LOCKS", *_FLOCK),
+    needs=("OPEN", "FUSE_POSIX_LOCKS", *_FLOCK),
     depends=("locks.flock",),
 )
 def flock_beside_posix(k: ConformKernel) -> None:
-    made = k.file()
-    k.need(_set(made, 1, _WRITE, flags=c.FUSE_LK_FLOCK))
-    k.success(_set(made, 2, _WRITE))
+    one, other = _opened_twice(k)
+    k.need(_set(one, 1, _WRITE, flags=c.FUSE_LK_FLOCK))
+    k.success(_set(other, 2, _WRITE))
