@@ -17,6 +17,7 @@ from mfs.operations.caches import Caches
 from mfs.volume import Volume
 from rawfuse import DeviceChannel, Server
 from rawfuse.mount import Mounted
+from rawfuse.serve import watchable
 
 logger = logging.getLogger("mfs")
 
@@ -65,7 +66,7 @@ async def serve(
                 nursery.start_soon(volume.run)
                 nursery.start_soon(_begin, server, mounted, beside, ready)
                 nursery.start_soon(_answer_commands, volume, server)
-                with serving:
+                with serving, watchable(server, mounted):
                     await server.serve()
                 nursery.cancel_scope.cancel()
         finally:

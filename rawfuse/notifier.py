@@ -14,6 +14,7 @@ from rawfuse.channel.outlet import Outlet
 from rawfuse.errors import LocalProtocolError
 from rawfuse.session.negotiation import Negotiated
 from rawfuse.session.replies import Bytes
+from rawfuse.trace.recorder import Recorder
 from rawfuse.wire import (
     Notification,
     NotifyDelete,
@@ -59,6 +60,8 @@ class Notifier:
     """
 
     def __init__(self, channel: Channel, negotiated: Callable[[], Negotiated]) -> None:
+        self.recorders: tuple[Recorder, ...] = ()
+        """Who is given what is sent; see `rawfuse.Server.record`."""
         self._outlet = Outlet(channel)
         self._negotiated = negotiated
         self._uniques = itertools.count(1)
@@ -178,4 +181,7 @@ class Notifier:
         return True
 
     async def _send(self, about: int | None, message: Notification) -> None:
-        await self._outlet.write(about, encode_notification(message, self._negotiated().minor))
+        data = encode_notification(message, self._negotiated().minor)
+        for recorder in self.recorders:
+            recorder.reply((data,))
+        await self._outlet.write(about, data)

@@ -16,8 +16,10 @@ from rawfuse.filesystem import Filesystem
 from rawfuse.mount import MountArguments, Mounted, MountError, UnmountError, mount
 from rawfuse.mount.mounting import Method
 from rawfuse.server import Server
+from rawfuse.trace.agreed import Agreed
+from rawfuse.trace.watching import WatchPost
 
-__all__ = ["READ_AHEAD", "let_read_ahead", "serving", "unmounted"]
+__all__ = ["READ_AHEAD", "let_read_ahead", "serving", "unmounted", "watchable"]
 
 READ_AHEAD: Final = 1 << 20
 """Bytes."""
@@ -90,6 +92,17 @@ async def let_read_ahead(mounted: Mounted, filesystem: Filesystem, size: int = R
     """
     limit = filesystem.max_readahead
     await trio.to_thread.run_sync(mounted.set_read_ahead, size if limit is None else min(size, limit))
+
+
+def watchable(server: Server, mounted: Mounted) -> WatchPost:
+    """A context manager in which `rawfuse top` and `rawfuse trace --follow` can watch what `server` serves."""
+
+    def agreed() -> Agreed:
+        if not server.initialized.is_set():
+            return Agreed()
+        return Agreed(server.negotiated.minor, setxattr_ext=server.negotiated.setxattr_ext)
+
+    return WatchPost(mounted.connection, server, agreed)
 
 
 async def unmounted(mounted: Mounted) -> None:

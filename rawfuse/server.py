@@ -27,6 +27,7 @@ from rawfuse.notifier import Notifier
 from rawfuse.session.negotiation import Negotiated, Preferences
 from rawfuse.session.replies import Reply
 from rawfuse.session.server_session import ServerSession
+from rawfuse.trace.recorder import Recorder, TracedChannel
 from rawfuse.wire import BatchForget, Forget, Interrupt, NotifyReply, Request
 from rawfuse.wire.opcodes import OPERATIONS
 from rawfuse.wire.replies import MAX_ERRNO
@@ -102,12 +103,31 @@ class Server:
         self._nursery: trio.Nursery | None = None
         self._readers = readers
         self._twins: list[Server] = []
+        self._recorders: tuple[Recorder, ...] = ()
+        self._via = channel
+        """What messages go through: the channel itself, or what records around it."""
         filesystem.server = self
 
     @property
     def negotiated(self) -> Negotiated:
         """What INIT agreed on. Raises LocalProtocolError before."""
         return self.session.require()
+
+    def record(self, recorder: Recorder) -> None:
+        """Gives `recorder` every message from now on, notifications too; what is in flight it sees the replies of.
+
+        Any thread may call it. While nothing is recorded nothing is paid for it.
+        """
+        self._set_recorders((*self._recorders, recorder))
+
+    def stop_recording(self, recorder: Recorder) -> None:
+        """No more for `recorder`. Any thread may call it."""
+        self._set_recorders(tuple(one for one in self._recorders if one is not recorder))
+
+    def _set_recorders(self, recorders: tuple[Recorder, ...]) -> None:
+        self._recorders = self.notify.recorders = recorders
+        for number, reader in enumerate((self, *self._twins)):
+            reader._via = _recorded(reader.channel, recorders, number)
 
     async def serve(self, *, task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED) -> None:
         """Serves until the file system is unmounted, the peer is gone, or it is cancelled; closes the channel.
@@ -144,6 +164,7 @@ class Server:
         for _ in range(1, self._readers):
             twin = copy.copy(self)  # all is shared but what a reader has for itself
             twin.channel = self.channel.clone()  # type: ignore[attr-defined]
+            twin._via = _recorded(twin.channel, self._recorders, len(self._twins) + 1)
             twin._buffer, twin._spare = bytearray(self._buffer_size), []
             self._twins.append(twin)
             nursery.start_soon(twin._read_on)
@@ -180,10 +201,10 @@ class Server:
         Protected from KeyboardInterrupt, which would otherwise come in the middle of a request.
         """
         receive, decode, frame, send = (
-            self.channel.receive_nowait,
+            self._via.receive_nowait,
             self.session.receive,
             self.session.reply,
-            self.channel.send,
+            self._via.send,
         )
         handlers, buffer, clock = self._handlers, self._buffer, perf_counter
         while True:
@@ -230,7 +251,7 @@ class Server:
         if self._no_yield:
             self._no_yield -= 1
             return None
-        receive, buffer = self.channel.receive_nowait, self._buffer
+        receive, buffer = self._via.receive_nowait, self._buffer
         before = perf_counter()
         for _ in range(self._looks):
             os.sched_yield()
@@ -248,7 +269,7 @@ class Server:
     def _session_spoke(self) -> None:
         """Sends what the session answered by itself, INIT above all."""
         for message in self.session.take_outgoing():
-            self.channel.send_bytes(message)
+            self._via.send_bytes(message)
         agreed = self.session.negotiated
         if agreed is not None and not self.initialized.is_set():
             self.initialized.set()
@@ -336,7 +357,7 @@ class Server:
 
     def _send(self, parts: Parts, about: object) -> None:
         try:
-            self.channel.send(parts)
+            self._via.send(parts)
         except ChannelClosed as end:
             _log.debug("%r was not answered: %s", about, end)
         except OSError as error:
@@ -382,6 +403,12 @@ class Server:
     def _notify_reply(self, request: NotifyReply) -> object:
         self.notify.retrieved(request)
         return _SILENT
+
+
+def _recorded(channel: Channel, recorders: tuple[Recorder, ...], descriptor: int) -> Channel:
+    for recorder in recorders:
+        channel = TracedChannel(channel, recorder, descriptor)
+    return channel
 
 
 def _absent(_: Request) -> Any:

@@ -16,7 +16,7 @@ from rawfuse import Filesystem, Mounted, MountError, Server, mount
 from rawfuse.channel import channel_of_fd
 from rawfuse.errors import ProtocolError
 from rawfuse.mount import UnmountError
-from rawfuse.serve import let_read_ahead
+from rawfuse.serve import let_read_ahead, watchable
 
 __all__ = ["main"]
 
@@ -125,7 +125,8 @@ async def _serve(filesystem: Filesystem, mounted: Mounted) -> None:
         await nursery.start(_stop_on_signal, mounted, nursery.cancel_scope)
         nursery.start_soon(_ready, server, mounted)
         try:
-            await server.serve()
+            with watchable(server, mounted):
+                await server.serve()
         except ProtocolError as error:
             failure = error
         nursery.cancel_scope.cancel()

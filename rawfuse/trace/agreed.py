@@ -14,7 +14,7 @@ _LARGEST_MINOR: Final = 255  # a byte of the file; servers say what they like
 
 
 class Agreed:
-    """Filled by :meth:`asked` and :meth:`answered`.
+    """Filled by :meth:`asked` and :meth:`answered`, unless it is known from the beginning.
 
     Attributes:
         minor: the protocol's, 0 before INIT was answered.
@@ -24,9 +24,9 @@ class Agreed:
 
     __slots__ = ("minor", "setxattr_ext", "waiting")
 
-    def __init__(self) -> None:
-        self.minor = 0
-        self.setxattr_ext = False
+    def __init__(self, minor: int = 0, *, setxattr_ext: bool = False) -> None:
+        self.minor = minor
+        self.setxattr_ext = setxattr_ext
         self.waiting: int | None = None
 
     def asked(self, unique: int) -> None:

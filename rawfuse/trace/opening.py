@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Final, Protocol
 
 from rawfuse.trace.fusedump import LETTERS, FusedumpWriter, read_fusedump
 from rawfuse.trace.pcapng import MAGIC, PcapngWriter, read_pcapng
-from rawfuse.trace.record import DamagedTrace, Traced
+from rawfuse.trace.record import DamagedTrace, Readable, Traced, Writable
 
 __all__ = ["FORMATS", "TraceWriter", "read_trace", "trace_writer", "write_trace"]
 
@@ -24,7 +24,7 @@ class TraceWriter(Protocol):
         ...
 
 
-def trace_writer(file: BinaryIO, form: str = "pcapng", *, comment: str = "") -> TraceWriter:
+def trace_writer(file: Writable, form: str = "pcapng", *, comment: str = "") -> TraceWriter:
     """A writer of :data:`FORMATS`; `comment` is kept where the format can."""
     if form == "pcapng":
         return PcapngWriter(file, comment=comment)
@@ -68,7 +68,7 @@ def read_trace(path: str | os.PathLike[str]) -> Iterator[Traced]:
         first = file.read(4)
         source = _Peeked(first, file)
         if int.from_bytes(first, "little") == MAGIC:
-            reader = read_pcapng
+            reader: Callable[[Readable, str], Iterator[Traced]] = read_pcapng
         elif first[:1] in LETTERS.values():
             reader = read_fusedump
         else:

@@ -24,10 +24,10 @@ A file that ends in the middle of a block, as a killed recorder leaves it, is re
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import BinaryIO, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
-from rawfuse.trace.record import DamagedTrace, Direction, Readable, Traced
+from rawfuse.trace.record import DamagedTrace, Direction, Readable, Traced, Writable
 
 __all__ = ["LINKTYPE_USER0", "MAGIC", "PSEUDO_HEADER", "PcapngWriter", "packet", "read_pcapng"]
 
@@ -41,9 +41,11 @@ _SETXATTR_EXT: Final = 1
 _ORDERS: Final = {1: "little", 2: "big"}
 _BYTE_ORDER: Final = 0x1A2B3C4D
 _INTERFACE: Final = 1
+_STATISTICS: Final = 5
 _PACKET: Final = 6
 _TSRESOL: Final = 9
 _FLAGS: Final = 2
+_DROPPED: Final = 7
 _NANOSECONDS: Final = 9
 _LARGEST_BLOCK: Final = 1 << 26
 _OF_BLOCK: Final = 12
@@ -87,7 +89,7 @@ class PcapngWriter:
     The file is complete after every message: who stops anywhere has a trace up to there.
     """
 
-    def __init__(self, file: BinaryIO, *, application: str = "rawfuse", comment: str = "") -> None:
+    def __init__(self, file: Writable, *, application: str = "rawfuse", comment: str = "") -> None:
         self._file = file
         self._headers: dict[tuple[object, ...], bytes] = {}
         section = struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1)
@@ -119,6 +121,11 @@ class PcapngWriter:
             + _EPB_FLAGS.pack(_FLAGS, 4, direction, 0, 0, size)
         )
 
+    def lost(self, messages: int) -> None:
+        """Says that so many messages were not kept before this place (isb_osdrop of an Interface Statistics Block)."""
+        body = struct.pack("<III", 0, 0, 0) + _option(_DROPPED, struct.pack("<Q", messages)) + _option(0, b"")
+        self._file.write(_block(_STATISTICS, body))
+
 
 class _Interface:
     """What packets of one interface need: the unit of their times."""
@@ -132,8 +139,8 @@ class _Interface:
         return stamp * 1_000_000_000 // self.per_second
 
 
-def read_pcapng(file: Readable, path: str) -> Iterator[Traced]:
-    """The messages of a pcapng file, those of other link types left out.
+def read_pcapng(file: Readable, path: str, *, lost: Callable[[int], None] | None = None) -> Iterator[Traced]:
+    """The messages of a pcapng file, those of other link types left out. `lost` is told of messages not kept.
 
     Raises :class:`DamagedTrace` for what is no such file. One that ends too early gives what is whole.
     """
@@ -169,6 +176,10 @@ def read_pcapng(file: Readable, path: str) -> Iterator[Traced]:
             message = _message(body, order, interfaces, path, at)
             if message is not None:
                 yield message
+        elif kind == _STATISTICS and lost is not None:
+            dropped = _options(body[12:], order).get(_DROPPED, b"")
+            if len(dropped) == 8:
+                lost(struct.unpack(order + "Q", dropped)[0])
         elif at == 0 and kind != MAGIC:
             raise DamagedTrace(path, at, "it does not begin as a pcapng file does")
         at += size

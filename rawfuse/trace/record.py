@@ -6,7 +6,7 @@ import enum
 import sys
 from typing import Final, NamedTuple, Protocol
 
-__all__ = ["DamagedTrace", "Direction", "NATIVE", "Readable", "Traced"]
+__all__ = ["DamagedTrace", "Direction", "NATIVE", "Readable", "Traced", "Writable"]
 
 NATIVE: Final = sys.byteorder
 
@@ -29,6 +29,14 @@ class Readable(Protocol):
 
     def read(self, size: int = -1, /) -> bytes:
         """At most `size` bytes; fewer only at the end."""
+        ...
+
+
+class Writable(Protocol):
+    """What a trace is written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Takes all of it."""
         ...
 
 

@@ -25,6 +25,7 @@ class Recorder:
         connection: the number of the connection, 0 when unknown.
         largest: bytes of a message that are kept; None: all of them.
         program: says the name of the program behind a pid; asked with every request (:mod:`.names`).
+        agreed: what INIT agreed on, where it was answered before.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Recorder:
         connection: int = 0,
         largest: int | None = None,
         program: Callable[[int], bytes] | None = None,
+        agreed: Agreed | None = None,
     ) -> None:
         if largest is not None and largest < fuse_in_header.SIZE:
             raise ValueError(f"of a message at least its header is kept, {fuse_in_header.SIZE} bytes, not {largest}")
@@ -43,7 +45,7 @@ class Recorder:
         self._connection = connection
         self._largest = largest
         self._program = program
-        self._agreed = Agreed()
+        self._agreed = agreed or Agreed()
         self._lock = threading.Lock()
 
     def request(
