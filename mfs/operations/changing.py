@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from mfs.operations.paths import error, parent_of, parts
+from mfs.operations.paths import below_keys, error, parent_of, parts
 from mfs.operations.session import Session
 from mfs.pace import Pace
 from mfs.tree.listing import Listing
@@ -31,7 +31,10 @@ async def mkdir(session: Session, *, path: bytes, parents: bool) -> None:
     if not names and not parents:
         raise error(errno.EEXIST, path)
     changed: list[Directory] = []
-    for depth in range(0 if parents else len(names) - 1, len(names)):
+    # What leads to the trees of the keys is there, and is not made.
+    above_keys = below_keys(tree, names)
+    first = above_keys + 1 if above_keys else 0
+    for depth in range(first if parents else len(names) - 1, len(names)):
         above, _ = parent_of(tree, b"/" + b"/".join(names[: depth + 1]))
         there = tree.child(above, names[depth])
         if there is not None:
@@ -64,6 +67,9 @@ async def remove(session: Session, *, path: bytes, recursive: bool, force: bool)
         if force:
             return
         raise
+    if parent.ino in tree.sealed:
+        # Before anything below it goes.
+        raise error(errno.EPERM, path, "it is a name; mfs key rm forgets a key, mfs name rm the record of another")
     if not isinstance(node, Directory):
         tree.unlink(parent, name)
         session.caches.entry(parent, name)

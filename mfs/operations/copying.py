@@ -124,7 +124,7 @@ async def _copy_tree(session: Session, what: Node, parent: Directory, name: byte
     waiting = [(what, top.ino)] if isinstance(what, Directory) else []
     while waiting:
         source, ino = waiting.pop()
-        for child_name, child in entries(tree, source, cache):
+        for child_name, child in entries(volume, source, cache):
             if not isinstance(child, Node):
                 continue
             met()

@@ -17,7 +17,7 @@ from mfs.control.frames import to_text
 from mfs.file.bytes import stored_bytes, tree_bytes
 from mfs.operations.graft import check_name
 from mfs.operations.paths import error
-from mfs.operations.places import Foreign, Place, entries, find, information, node_cache
+from mfs.operations.places import Place, entries, find, information, node_cache, stored_cid
 from mfs.operations.session import Session
 from mfs.pace import Pace
 from mfs.tree.node import File
@@ -35,8 +35,9 @@ async def fetch(session: Session, *, path: bytes) -> dict[str, Any]:
     cache, pace = node_cache(volume.store), Pace()
     counts = {"files": 0, "bytes": 0}
     top = find(volume, path, cache)
-    if isinstance(top, Foreign):
-        session.holding([top.cid])
+    stored = stored_cid(top)
+    if stored is not None:
+        session.holding([stored])
     waiting: list[tuple[bytes, Place, Iterator[tuple[bytes, Place]] | None]] = [(b"", top, None)]
     while waiting:
         name, place, below = waiting.pop()
@@ -65,14 +66,15 @@ async def _give(
     kind = found["type"]
     if kind == "directory":
         await session.item({"directory": to_text(name), **item})
-        return entries(volume.tree, place, cache)
+        return entries(volume, place, cache)
     if kind == "symlink":
         await session.item({"symlink": to_text(name), "target": found["target"], **item})
     elif kind == "file":
         await session.item({"file": to_text(name), **item})
         counts["files"] += 1
-        if isinstance(place, Foreign):
-            chunks = stored_bytes(volume.store, place.cid, cache)
+        stored = stored_cid(place)
+        if stored is not None:
+            chunks = stored_bytes(volume.store, stored, cache)
         elif isinstance(place, File):
             chunks = tree_bytes(volume.tree, volume.store.segments, place)
         else:

@@ -6,10 +6,15 @@ import errno
 import os
 
 from mfs.tree.node import Directory, Node
+from mfs.tree.numbers import IPNS_INO, RESERVED_NAME
 from mfs.tree.record import ROOT_INO
 from mfs.tree.tree import Tree
 
-__all__ = ["at_path", "directory_at", "error", "parent_of", "parts"]
+__all__ = ["IPNS", "LOCAL", "at_path", "below_keys", "directory_at", "error", "parent_of", "parts"]
+
+IPNS = b"ipns"
+"""A path that begins with this and the name of a key leads to its tree."""
+LOCAL = b"local"
 
 
 def error(code: int, path: bytes, message: str | None = None) -> OSError:
@@ -31,10 +36,30 @@ def parts(path: bytes) -> list[bytes]:
     return found
 
 
+def below_keys(tree: Tree, names: list[bytes]) -> int:
+    """How many of the names of a path lead to the directory of the keys: 0 for a path of the tree.
+
+    Two of ``.mfs/ipns/NAME``, as in a mount, and one of ``ipns/NAME`` where that is a name that is known.
+    """
+    if names[:2] == [RESERVED_NAME, IPNS]:
+        return 2
+    if len(names) > 1 and names[0] == IPNS and tree.child(tree.directory(IPNS_INO), names[1]) is not None:
+        return 1
+    return 0
+
+
 def at_path(tree: Tree, path: bytes) -> Node:
-    """The node at `path`; symbolic links are not followed.  ENOENT, ENOTDIR."""
+    """The node at `path`; symbolic links are not followed, but the one to the first key.  ENOENT, ENOTDIR.
+
+    ``/ipns/NAME`` is the tree of a key.
+    """
+    names = parts(path)
     node = tree.node(ROOT_INO)
-    for name in parts(path):
+    if depth := below_keys(tree, names):
+        node, names = tree.directory(IPNS_INO), names[depth:]
+        if names[:1] == [LOCAL] and (link := tree.child(tree.directory(IPNS_INO), LOCAL)) is not None:
+            names[0] = link.target
+    for name in names:
         if not isinstance(node, Directory):
             raise error(errno.ENOTDIR, path)
         child = tree.child(node, name)
@@ -62,6 +87,8 @@ def parent_of(tree: Tree, path: bytes) -> tuple[Directory, bytes]:
     names = parts(path)
     if not names:
         raise error(errno.EINVAL, path, "the root directory has no name")
+    if (depth := below_keys(tree, names)) and len(names) == depth + 1:
+        return tree.directory(IPNS_INO), names[-1]
     try:
         return directory_at(tree, b"/" + b"/".join(names[:-1])), names[-1]
     except OSError as failed:

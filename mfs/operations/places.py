@@ -1,6 +1,7 @@
-"""Where a path leads: into the tree, or (``/ipfs/CID/...``) to blocks that are here.
+"""Where a path leads: into the tree, or (``/ipfs/CID/...``) to blocks that are here, or to what was once.
 
-Both can be listed, read and copied; only the tree can be changed.
+What is below ``.mfs`` in a mount is at the same paths here: ``/.mfs/snapshots/NAME/...``, ``/.mfs/commits/CID/...``.
+All can be listed, read and copied; only the tree can be changed.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from mfs.blocks.errors import BlockNotFound
 from mfs.blocks.pieces import total_length
 from mfs.blocks.store import EmbeddedStore
 from mfs.control.frames import to_text
-from mfs.operations.paths import at_path, error, parts
+from mfs.operations.paths import IPNS, at_path, below_keys, error, parts
 from mfs.tree.listing import Listing
 from mfs.tree.node import Directory, File, Node, Symlink
+from mfs.tree.numbers import CONTROL_INO, IPNS_INO, RESERVED_NAME, is_view
 from mfs.tree.tree import Tree
 from mfs.unixfs import directory
 from mfs.unixfs import nodes as unixfs
@@ -26,12 +28,24 @@ from mfs.unixfs.errors import InvalidCID, MalformedBlock, WrongKind
 from mfs.unixfs.nodes import NodeCache
 from mfs.volume import Volume
 
-__all__ = ["IPFS", "Foreign", "Place", "cid_path", "entries", "find", "information", "kind_of", "node_cache"]
+__all__ = [
+    "IPFS",
+    "Foreign",
+    "Place",
+    "cid_path",
+    "entries",
+    "find",
+    "information",
+    "kind_of",
+    "node_cache",
+    "stored_cid",
+]
 
 IPFS = b"ipfs"
 """A path that begins with this name leads to a CID."""
 
 _CACHED_LINKS = 1 << 16
+_MOST_LINKS = 16
 _MODES = {"file": stat.S_IFREG | 0o444, "directory": stat.S_IFDIR | 0o555, "symlink": stat.S_IFLNK | 0o777}
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 
@@ -72,9 +86,14 @@ def find(volume: Volume, path: bytes, cache: NodeCache) -> Place:
 
     ENOENT, ENOTDIR; EINVAL for what is no CID; EIO for blocks that are not here, or unsound.
     """
-    asked = cid_path(path)
+    names = _resolved(volume.tree, path)
+    if names[:1] == [RESERVED_NAME] and names[1:2] != [IPNS]:
+        if names[1:2] != [IPFS]:
+            return _viewed(volume, path, names)
+        del names[0]
+    asked = cid_path(b"/".join(names))
     if asked is None:
-        return at_path(volume.tree, path)
+        return at_path(volume.tree, b"/" + b"/".join(names) + (b"/" if path.endswith(b"/") else b""))
     cid, names = asked
     try:
         tsize = None
@@ -91,6 +110,40 @@ def find(volume: Volume, path: bytes, cache: NodeCache) -> Place:
     return Foreign(cid, tsize)
 
 
+def _resolved(tree: Tree, path: bytes) -> list[bytes]:
+    """The names of a path; one of somebody else's key is followed to where its record says."""
+    names = parts(path)
+    for _ in range(_MOST_LINKS):
+        depth = below_keys(tree, names)
+        if not depth or len(names) == depth:
+            return names
+        node = tree.child(tree.directory(IPNS_INO), names[depth])
+        if not isinstance(node, Symlink):
+            return names
+        names = parts(b"/".join((RESERVED_NAME, IPNS, node.target, *names[depth + 1 :])))
+    raise error(errno.ELOOP, path)
+
+
+def _viewed(volume: Volume, path: bytes, names: list[bytes]) -> Node:
+    node = volume.views.node(CONTROL_INO)
+    for name in names[1:]:
+        if not isinstance(node, Directory):
+            raise error(errno.ENOTDIR, path)
+        try:
+            child = volume.views.of(node.ino).child(node, name)
+        except OSError as wrong:
+            raise error(wrong.errno or errno.EIO, path, wrong.strerror) from wrong
+        if child is None:
+            raise error(errno.ENOENT, path)
+        node = child
+    return node
+
+
+def stored_cid(place: Place) -> CID | None:
+    """The CID of what cannot change; None for what is in the tree, or has none."""
+    return place.cid if isinstance(place, Foreign) or is_view(place.ino) else None
+
+
 def kind_of(place: Place, cache: NodeCache) -> str:
     """ "file", "directory", "symlink", or "special" for what UnixFS does not have."""
     if isinstance(place, Foreign):
@@ -98,7 +151,7 @@ def kind_of(place: Place, cache: NodeCache) -> str:
     return _KINDS.get(stat.S_IFMT(place.mode), "special")
 
 
-def entries(tree: Tree, place: Place, cache: NodeCache) -> Iterator[tuple[bytes, Place]]:
+def entries(volume: Volume, place: Place, cache: NodeCache) -> Iterator[tuple[bytes, Place]]:
     """The entries of a directory, in an order that has no meaning.
 
     Of the tree's, what comes and goes meanwhile may be seen or not; all else is seen once.
@@ -106,7 +159,17 @@ def entries(tree: Tree, place: Place, cache: NodeCache) -> Iterator[tuple[bytes,
     if isinstance(place, Foreign):
         for name, link in directory.entries(place.cid, cache):
             yield name, Foreign(link.hash, link.tsize)
+    elif isinstance(place, Directory) and is_view(place.ino):
+        view, at = volume.views.of(place.ino), 0
+        past = view.listing(place)
+        while found := past.after(at):
+            for _, name, _ in found:
+                child = view.child(place, name)
+                if child is not None:
+                    yield name, child
+            at = found[-1].offset
     elif isinstance(place, Directory):
+        tree = volume.tree
         listing, offset = Listing(tree, place), 0
         while part := listing.after(offset):
             for _, name, entry in part:

@@ -9,7 +9,7 @@ from typing import Any
 from mfs.control.frames import to_text
 from mfs.file.bytes import stored_bytes, tree_bytes
 from mfs.operations.paths import error
-from mfs.operations.places import Foreign, entries, find, information, kind_of, node_cache
+from mfs.operations.places import entries, find, information, kind_of, node_cache, stored_cid
 from mfs.operations.session import Session
 from mfs.pace import Pace
 from mfs.tree.node import File
@@ -35,7 +35,7 @@ async def list_directory(session: Session, *, path: bytes, cids: bool) -> None:
         await session.item([{"name": to_text(name), **information(place, cache)}])
         return
     gathered: list[dict[str, Any]] = []
-    for name, entry in entries(volume.tree, place, cache):
+    for name, entry in entries(volume, place, cache):
         gathered.append({"name": to_text(name), **information(entry, cache)})
         if len(gathered) == _TOGETHER:
             await session.item(gathered)
@@ -70,8 +70,10 @@ async def read(session: Session, *, path: bytes) -> dict[str, Any]:
     if kind != "file":
         raise error(errno.EINVAL, path, "is no file")
     size = 0
-    if isinstance(place, Foreign):
-        chunks = stored_bytes(volume.store, place.cid, cache)
+    stored = stored_cid(place)
+    if stored is not None:
+        session.holding([stored])
+        chunks = stored_bytes(volume.store, stored, cache)
     elif isinstance(place, File):
         chunks = tree_bytes(volume.tree, volume.store.segments, place)
     else:
