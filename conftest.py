@@ -10,6 +10,8 @@
 Where something is missing the test is skipped and says what. Under CI (environment variable CI set, and neither
 empty, `0` nor `false`) every skip of such a test is a failure, also one that the test itself asked for.
 The device is `$RAWFUSE_DEVICE`, else `/dev/fuse`.
+
+`--server "SERVER ARGUMENT ... {}"` has the probes of `rawfuse conform`, and nothing else, run on that server.
 """
 
 from __future__ import annotations
@@ -83,6 +85,21 @@ def _kernel_problem(marker: pytest.Mark) -> str | None:
         return f"{_root_problem()}; {problem}"
     missing = [program for program in programs if shutil.which(program) is None]
     return f"not installed: {', '.join(missing)}" if missing else None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--server",
+        metavar="COMMAND",
+        help="run the probes of `rawfuse conform` alone, on this server; {} stands for its mount point",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--server"):
+        others = [item for item in items if item.get_closest_marker("probe") is None]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item.get_closest_marker("probe") is not None]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -16,6 +16,7 @@ __all__ = [
     "Hangs",
     "Probe",
     "Result",
+    "SHAPELESS",
     "Table",
     "Tier",
     "Unready",
@@ -52,6 +53,22 @@ class Verdict(enum.StrEnum):
 BAD: Final = frozenset({Verdict.FAILED, Verdict.CRASHED, Verdict.HUNG})
 
 TIERS: Final = (Tier.MUST, Tier.SHOULD, Tier.MAY)
+
+
+SHAPELESS: Final = frozenset(
+    {
+        "INIT",
+        "DESTROY",
+        "FORGET",
+        "BATCH_FORGET",
+        "INTERRUPT",
+        "NOTIFY_REPLY",
+        "CUSE_INIT",
+        "INIT_BSWAP_RESERVED",
+        "CUSE_INIT_BSWAP_RESERVED",
+    }
+)
+"""Opcodes without a probe of their own in `shape`: they take no reply, or come once."""
 
 
 class Violation(Exception):
@@ -115,7 +132,7 @@ class Probe:
     @property
     def all_depends(self) -> tuple[str, ...]:
         """`depends`, and what the opcodes imply."""
-        implied = (f"shape.{opcode}" for opcode in self.opcodes if opcode != "INIT")
+        implied = (f"shape.{opcode}" for opcode in self.opcodes if opcode not in SHAPELESS)
         return tuple(dict.fromkeys(one for one in (*self.depends, *implied) if one != self.name))
 
 

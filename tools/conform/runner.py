@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -57,15 +58,24 @@ class Runner:
         needs = {need for probe in ordered if probe.fresh for need in probe.needs}
         for probe in ordered:
             if probe.fresh and self._shared is not None:
-                for need in sorted(needs):
-                    self._missing(need)
-                self._drop()
-            yield self._one(probe)
+                self._try_out(needs)
+            yield self.one(probe)
+        self.close()
+
+    def close(self) -> None:
+        """Ends the server that is kept for the next probe."""
         self._drop()
+
+    def _try_out(self, needs: Iterable[str]) -> None:
+        """Finds out what is offered while there is a server to ask."""
+        for need in sorted(needs):
+            with contextlib.suppress(Unready, _Trouble):  # it will be said of the probe that needs it
+                self._missing(need)
 
     # -- one probe ------------------------------------------------------------------------------------------------
 
-    def _one(self, probe: Probe) -> Result:
+    def one(self, probe: Probe) -> Result:
+        """Runs one; the server is kept for the next, unless that wants one of its own."""
         began = time.perf_counter()
         try:
             for need in probe.needs:
@@ -80,6 +90,7 @@ class Runner:
         return result
 
     def _alone(self, probe: Probe) -> Result:
+        self._drop()  # two servers of one command might be in each other's way
         connection = self._started(initialized=probe.init)
         result = self._judge(probe, connection.kernel)
         if result.verdict in (Verdict.CRASHED, Verdict.HUNG):

@@ -357,11 +357,25 @@ def cuse_init(k: ConformKernel) -> None:
 
 
 @TABLE.probe(
+    "cuse_other_byte_order",
+    Tier.SHOULD,
+    "CUSE_INIT of the other byte order, opcode 0x100000, is an error, too.",
+    "fuse_kernel.h 7.45: CUSE_INIT_BSWAP_RESERVED",
+    opcodes=("CUSE_INIT_BSWAP_RESERVED",),
+    fresh=True,
+)
+def cuse_other_byte_order(k: ConformKernel) -> None:
+    answer = k.wait(k.malformed(_CUSE_INIT << 8, bytes(16), nodeid=0), "CUSE_INIT")
+    k.expect(answer.errno, "an errno", answer)
+    k.alive()
+
+
+@TABLE.probe(
     "other_byte_order",
     Tier.MAY,
     "An INIT of the other byte order is recognized by its opcode, 0x1a000000, and not taken for one of ours.",
     "fuse_kernel.h 7.45: FUSE_INIT_BSWAP_RESERVED; FUSE has no byte order of its own",
-    opcodes=("INIT",),
+    opcodes=("INIT", "INIT_BSWAP_RESERVED"),
     init=False,
 )
 def other_byte_order(k: ConformKernel) -> None:
