@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfs.disk import fsync_directory
-from mfs.unixfs.profile import DEFAULT_PROFILE, PROFILES, TEST_PROFILES
+from mfs.unixfs.profile import DEFAULT_PROFILE, profile_named, satisfies
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -49,7 +49,6 @@ _TITLE = "mfs repository"
 _LOCK = "lock"
 _TEMPORARY = "mfs.repo.new"
 _PLACES = ("index", "segments", "log")
-_ALL_PROFILES = {**PROFILES, **TEST_PROFILES}
 # Found in a directory that a file system was just made on.
 _IGNORED = frozenset({"lost+found"})
 _MARKER_LIMIT = 4096
@@ -98,8 +97,8 @@ class RepoProfile(RepoError):
     def __init__(self, path: str | os.PathLike[str], has: str, asked: str) -> None:
         super().__init__(
             path,
-            f"the repository {os.fspath(path)} has the profile {has}, not {asked}: leave the profile out,"
-            " or use another directory",
+            f"the repository {os.fspath(path)} has the profile {has}, not {asked}, and that is chosen when it is made:"
+            " leave the profile (and what UnixFS is to store) out, or use another directory",
         )
         self.has = has
         self.asked = asked
@@ -151,7 +150,8 @@ class Repo:
         """Open the repository at `path` (None: `default_path`), or make one in a directory that is absent or empty.
 
         Args:
-            profile: name of the profile that it must have, or gets; None: whatever it has, or the default.
+            profile: name of the profile that it must have, or gets; None: whatever it has, or the default. What roots
+                are to carry besides (`mfs.unixfs.profile.profile_named`) may be asked for alone: ``+mode+mtime``.
             create: make it when there is none.
             read_only: change nothing in it, and make none.
 
@@ -160,8 +160,7 @@ class Repo:
             ValueError: there is no profile of this name.
             OSError: the file system did not let us.
         """
-        if profile is not None and profile not in _ALL_PROFILES:
-            raise ValueError(f"there is no profile {profile!r}; known are {', '.join(PROFILES)}")
+        asked = profile_named(profile).name if profile is not None else DEFAULT_PROFILE.name
         root = Path(os.path.abspath(path if path is not None else default_path()))
         make = create and not read_only
         _check_kind(root, make=make)
@@ -172,9 +171,9 @@ class Repo:
             if make and not (root / _MARKER).exists():
                 # Again, now that nobody else can be making it.
                 _check_kind(root, make=True)
-                _make(root, profile or DEFAULT_PROFILE.name)
+                _make(root, asked)
             has = _read_marker(root)
-            if profile is not None and profile != has.name:
+            if profile is not None and not satisfies(has, profile):
                 raise RepoProfile(root, has.name, profile)
             for place in _PLACES:
                 if not (root / place).is_dir():
@@ -203,6 +202,10 @@ class Repo:
     def duplicate(self) -> Repo:
         """The same repository, to be closed apart: the lock is held until both are."""
         return Repo(self.path, self.profile, os.dup(self._lock), read_only=self.read_only)
+
+    def has_index(self) -> bool:
+        """Whether the file of the index is there, which is made when the repository is first used."""
+        return (self.index / "data.mdb").exists()
 
     def claim(self) -> None:
         """Write this process's number into the lock, for whoever finds it locked. Also to be called after a fork."""
@@ -287,10 +290,13 @@ def _read_marker(root: Path) -> Profile:
         raise RepoNewer(root, int(number))
     if int(number) < FORMAT:
         raise RepoDamaged(root, f"it says format {number}, which never was one", path)
-    profile = _ALL_PROFILES.get(fields.get("profile", ""))
-    if profile is None:
-        raise RepoDamaged(root, f"it says profile {fields.get('profile')!r}, which is not known", path)
-    return profile
+    name = fields.get("profile", "")
+    try:
+        if not name or name.startswith("+"):
+            raise ValueError(name)
+        return profile_named(name)
+    except ValueError:
+        raise RepoDamaged(root, f"it says profile {name!r}, which is not known", path) from None
 
 
 def _take_lock(root: Path, *, read_only: bool) -> int:

@@ -21,7 +21,7 @@ from tools.suites.suites import MODES, NotInstalled, program
 # Not the `kernel` marker, under which CI takes a missing program for a failure: no package has these.
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the suites need root")
 
-OPERATIONS = {"mfs": 20_000, "memory": 2_000, "passthrough": 2_000}
+OPERATIONS = {"mfs": 20_000, "memory": 1_000, "passthrough": 1_000}
 
 # A second file system and a remount are not configured, and ctime after a rename is nothing that POSIX asks for.
 SKIPPED_ON_EXT4 = {

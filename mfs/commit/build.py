@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import trio
-
+from mfs.commit.files import FileBuilder
 from mfs.commit.point import PointInTime, Taken
-from mfs.file.content import Snapshot
-from mfs.file.hashing import hash_leaf
-from mfs.file.leaf import Leaf
 from mfs.file.medium import StoreMedium
 from mfs.meta.btree import BTree
 from mfs.pace import Pace
@@ -37,15 +33,14 @@ from mfs.tree.record import (
 )
 from mfs.unixfs.cid import CID
 from mfs.unixfs.directory import DirStats, lookup, update_directory
-from mfs.unixfs.layout import Link, build_file, leaf_count, leaf_length, zero_leaf
+from mfs.unixfs.layout import Link
+from mfs.unixfs.metadata import Stamp
 from mfs.unixfs.nodes import NodeCache
 from mfs.unixfs.symlink import symlink_block
 
 _TOPS = (ROOT_INO, IPNS_INO)
 """The directories that no other directory names."""
 
-_SMALL = 64 << 10
-"""A leaf of at most so many bytes is hashed on the spot (40 us)."""
 _PENDING = 4 << 20
 _PENDING_BLOCKS = 20_000
 """Bytes and number of new small blocks held in memory before they are written out."""
@@ -55,12 +50,13 @@ class Built:
     """What a commit came to.
 
     ``links`` has the new CID of every file, directory and symbolic link that has one; ``stats`` what is kept of
-    directories besides.
+    directories besides; ``unchanged`` are the files with the bytes, and the layout, of the commit before.
     """
 
     def __init__(self) -> None:
         self.links: dict[int, Link] = {}
         self.stats: dict[int, DirStats] = {}
+        self.unchanged: set[int] = set()
         self.root: CID | None = None
         self.meta: CID | None = None
 
@@ -89,6 +85,7 @@ class Builder:
         self.built = Built()
         """What it came to so far; after a failure, too."""
         self._inodes: dict[int, Inode] = {}
+        self._file_builder = FileBuilder(medium, self._pace, self._breathe)
         self._relinked: dict[int, dict[bytes, int]] = {}
         """Directory to name to child: entries whose CID is, or may be, another one."""
 
@@ -105,9 +102,12 @@ class Builder:
         for ino, taken in self._point.nodes.items():
             content = taken.content
             if content is not None:
-                self._link(ino, taken, await self._file(content))
-            elif isinstance(taken.node, Symlink) and taken.cid is None:
-                block = symlink_block(taken.node.target)
+                link, unchanged = await self._file_builder.file(content, taken.mode, taken.mtime)
+                if unchanged:
+                    self.built.unchanged.add(ino)
+                self._link(ino, taken, link)
+            elif isinstance(taken.node, Symlink) and (taken.cid is None or self._profile.stores_metadata):
+                block = symlink_block(taken.node.target, *self._profile.stored(taken.mode, taken.mtime))
                 cid = self._profile.node_cid(block)
                 self._store.put(cid, block)
                 self._link(ino, taken, Link(cid, 0, len(block)))
@@ -125,92 +125,6 @@ class Builder:
             await self._flush()
         await self._pace.rest()
 
-    async def _file(self, content: Snapshot) -> Link:
-        profile, size = self._profile, content.size
-        count = leaf_count(profile, size)
-        leaves = content.leaves
-        if not leaves and content.base is not None and size == content.base_size:
-            if content.base_leaves == -(-size // profile.chunk_size):
-                return Link(content.base, size, content.base_tsize)
-        if count == 1 and not (content.base_leaves and 0 not in leaves):
-            return await self._leaf(leaves.get(0, _EMPTY), size)
-        if content.foreign and content.base_leaves:
-            return await self._cut_anew(content)
-        base_leaves = -(-content.base_size // profile.chunk_size)
-        hashed: dict[int, Link] = {}
-        changed = sorted(leaves)
-        for index in changed:
-            hashed[index] = await self._leaf(leaves[index], leaf_length(profile, size, index))
-            if self._pace.due:
-                await self._breathe()
-        return await self._pace.run(
-            build_file(
-                profile,
-                size,
-                changed,
-                hashed.__getitem__,
-                content.base if content.base_leaves else None,
-                base_leaves if content.base_leaves else 0,
-                self._store.get,
-                self._store.put,
-                self._zeros,
-                base_valid=content.base_leaves,
-            )
-        )
-
-    async def _cut_anew(self, content: Snapshot) -> Link:
-        """A changed file over a base of another layout: all leaves are made, of pieces of the blocks that it has."""
-        profile, size = self._profile, content.size
-        count = leaf_count(profile, size)
-        ahead: dict[int, Link] = {}
-        made = 0
-        get, put = self._store.get, self._store.put
-        steps = build_file(profile, size, range(count), ahead.pop, None, 0, get, put, self._zeros)
-        while True:
-            # As many as a node has: no more of them are asked for in one step.
-            while made < count and len(ahead) < profile.max_links:
-                leaf = content.leaves.get(made) or self._of_base(content, made)
-                ahead[made] = await self._leaf(leaf, leaf_length(profile, size, made))
-                made += 1
-                if self._pace.due:
-                    await self._breathe()
-            try:
-                next(steps)
-            except StopIteration as stop:
-                link: Link = stop.value
-                return link
-
-    def _of_base(self, content: Snapshot, index: int) -> Leaf:
-        if index >= content.base_leaves or content.base is None:
-            return _EMPTY
-        start = index * self._profile.chunk_size
-        stop = min(start + self._profile.chunk_size, content.base_size)
-        return Leaf(self._medium.placed_pieces(content.base, start, stop), stop - start)
-
-    async def _leaf(self, leaf: Leaf, length: int) -> Link:
-        if leaf.pieces is None and leaf.link is not None and leaf.link.size == length:
-            return leaf.link
-        if leaf.pieces is None:
-            leaf = Leaf(self._medium.leaf_pieces(leaf), leaf.length)
-        segments = self._store.segments
-        if leaf.length <= _SMALL or (leaf.link is not None and leaf.link.size == length):
-            link = hash_leaf(segments, self._profile, leaf, length)
-        else:
-            link = await trio.to_thread.run_sync(hash_leaf, segments, self._profile, leaf, length)
-        self._keep(link, leaf, length)
-        return link
-
-    def _keep(self, link: Link, leaf: Leaf, length: int) -> None:
-        pieces = leaf.pieces or ()
-        if length > leaf.length:
-            pieces = (*pieces, (0, 0, length - leaf.length))
-        self._store.put_leaf(link.cid, pieces, not self._profile.raw_leaves)
-
-    def _zeros(self, length: int) -> Link:
-        link, _ = zero_leaf(self._profile, length)
-        self._store.put_leaf(link.cid, ((0, 0, length),) if length else (), not self._profile.raw_leaves)
-        return link
-
     # -- directories ----------------------------------------------------------------------------------------------
 
     async def _directories(self) -> None:
@@ -221,7 +135,7 @@ class Builder:
                     {name: entry.ino if entry is not None else 0 for name, entry in names.items()}
                 )
         for ino, taken in self._point.nodes.items():
-            if isinstance(taken.node, Directory) and taken.cid is None:
+            if isinstance(taken.node, Directory) and (taken.cid is None or self._profile.stores_metadata):
                 self._relinked.setdefault(ino, {})
         levels: dict[int, set[int]] = {}
         depths: dict[int, int] = {}
@@ -263,15 +177,23 @@ class Builder:
         made_of = self._point.grafted.get(ino)
         if made_of is not None and root is None:
             root, stats, changes = self._kept(made_of, stats, changes)
-            if root is not None and not changes:
+            if root is not None and not changes and not self._profile.stores_metadata:
                 self.built.links[ino] = Link(root, 0, made_of.tsize)
                 self.built.stats[ino] = stats
                 return
         cid, tsize, stats = await self._pace.run(
-            update_directory(self._profile, root, changes, stats, self._store.get, self._store.put)
+            update_directory(self._profile, root, changes, stats, self._store.get, self._store.put, *self._stamp(ino))
         )
         self.built.links[ino] = Link(cid, 0, tsize)
         self.built.stats[ino] = stats
+
+    def _stamp(self, ino: int) -> Stamp:
+        """What the root of a directory is to carry."""
+        what: Taken | Inode | None = self._point.nodes.get(ino)
+        if not self._profile.stores_metadata:
+            return 0, None
+        what = what or self._inode(ino)
+        return self._profile.stored(what.mode, what.mtime)
 
     def _kept(
         self, made_of: Graft, stats: DirStats, changes: dict[bytes, Link | None]
@@ -350,7 +272,7 @@ class Builder:
         cid, tsize = (link.cid, link.tsize) if link is not None else (taken.cid, taken.tsize)
         stats = self.built.stats.get(ino, taken.stats)
         entries = taken.entries
-        if taken.content is not None and cid != taken.content.base:
+        if taken.content is not None and ino not in self.built.unchanged:
             entries = 0
         content = pack_content(taken.size, tsize, entries, stats, cid)
         return taken.attributes + content + taken.tail
@@ -385,6 +307,3 @@ class Builder:
             if self._pace.due:
                 await self._breathe()
         edits += [(entry_key(ino, cookie), pack_entries(slot)) for cookie, slot in slots.items()]
-
-
-_EMPTY = Leaf((), 0)

@@ -206,7 +206,7 @@ class Committer:
                 continue
             node.cid, node.tsize = link.cid, link.tsize
             if isinstance(node, File) and taken is not None and taken.content is not None:
-                node.content.end_commit(taken.content, link.cid, link.tsize)
+                node.content.end_commit(taken.content, link.cid, link.tsize, changed=ino not in built.unchanged)
                 if ino not in self._tree.dirty:
                     node.carried = False
             elif isinstance(node, Directory):

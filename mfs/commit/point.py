@@ -21,6 +21,8 @@ class Taken:
         "cid",
         "content",
         "entries",
+        "mode",
+        "mtime",
         "node",
         "references",
         "size",
@@ -33,6 +35,7 @@ class Taken:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.references = node.references
+        self.mode, self.mtime = node.mode, node.mtime
         self.attributes = node.attributes()
         self.xattrs, node.unsaved_xattrs = node.unsaved_xattrs, None
         self.tail = pack_references(node.references, node.target)

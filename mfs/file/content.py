@@ -383,12 +383,15 @@ class Content:
         self.unlogged = Unlogged()
         return Snapshot(self)
 
-    def end_commit(self, taken: Snapshot, base: CID, tsize: int) -> None:
-        """The commit of `taken` is durable: what did not change since is the base now."""
+    def end_commit(self, taken: Snapshot, base: CID, tsize: int, *, changed: bool = True) -> None:
+        """The commit of `taken` is durable: what did not change since is the base now.
+
+        Not `changed`: that commit found the bytes of the one before, and its layout.
+        """
         self.committing = None
         if taken.epoch != self.epoch:
             return
-        self.foreign = taken.foreign and base == taken.base
+        self.foreign = taken.foreign and not changed
         self.base, self.base_size, self.base_tsize = base, taken.size, tsize
         self.base_leaves = min(-(-taken.size // self.medium.chunk), self.bound)
         self.recent = {}

@@ -50,6 +50,7 @@ class StoreMedium:
         self.chunk = profile.chunk_size
         self.cache = NodeCache(store.get, _CACHED_LINKS, self._leaf_size)
         self._amid: dict[CID, Pieces] = {}
+        self._bare: dict[CID, Pieces] = {}
         self._full: deque[tuple[Content, int, Leaf]] = deque()
         self._wake = trio.Event()
 
@@ -162,7 +163,8 @@ class StoreMedium:
     def _leaf_size(self, cid: CID) -> int | None:
         pieces = self.store.leaf_pieces(cid)
         if pieces is None and codec_of(cid) == DAG_PB:
-            pieces = self._amid.get(cid) or self._plain(cid)
+            # Not any whose place is known: of others the root may carry a mode and an mtime.
+            pieces = self._bare.get(cid) or self._plain(cid)
         return None if pieces is None else total_length(pieces)
 
     def _plain(self, cid: CID) -> Pieces | None:
@@ -180,14 +182,8 @@ class StoreMedium:
             inside = start - at + size + len(behind)
             if head[:at] == b"\x0a" + encode_uvarint(inside) and length == at + inside:
                 if segments.read(block, start + size, length) == behind:
-                    return self._remembered(cid, slice_pieces(block, start, start + size))
+                    return _remembered(self._bare, cid, slice_pieces(block, start, start + size))
         return None
-
-    def _remembered(self, cid: CID, pieces: Pieces) -> Pieces:
-        if len(self._amid) >= _KNOWN_SPANS:
-            del self._amid[next(iter(self._amid))]
-        self._amid[cid] = pieces
-        return pieces
 
     def _stored(self, cid: CID) -> Pieces:
         pieces = self._kept(cid)
@@ -202,11 +198,12 @@ class StoreMedium:
         pieces = self.store.leaf_pieces(cid)
         if pieces is None and codec_of(cid) == DAG_PB:
             # A block of another layout that is too large for the index: the bytes lie amid it.
-            pieces = self._amid.get(cid) or self._plain(cid)
+            pieces = self._bare.get(cid) or self._amid.get(cid) or self._plain(cid)
             if pieces is None:
                 _, block = self.store.places(cid)
                 if block:
-                    pieces = self._remembered(cid, slice_pieces(block, *leaf_span(cid, self.store.get(cid))))
+                    span = leaf_span(cid, self.store.get(cid))
+                    pieces = _remembered(self._amid, cid, slice_pieces(block, *span))
         return pieces
 
     def _part(self, leaf: Stretch, pieces: Pieces) -> Pieces:
@@ -220,6 +217,13 @@ class StoreMedium:
         if len(data) != leaf.length:
             raise MalformedBlock("leaf is shorter than its parent says", leaf.cid)
         return data
+
+
+def _remembered(known: dict[CID, Pieces], cid: CID, pieces: Pieces) -> Pieces:
+    if len(known) >= _KNOWN_SPANS:
+        del known[next(iter(known))]
+    known[cid] = pieces
+    return pieces
 
 
 @contextlib.contextmanager

@@ -22,6 +22,8 @@ from rawfuse.filesystem import Answer, Reply
 from rawfuse.wire import constants as c
 
 XATTR_CID = b"ipfs.cid"
+XATTR_PROFILE = b"mfs.profile"
+"""What decides CIDs here; of every file, and not listed."""
 """The extended attribute that holds a node's CID, as kubo names it."""
 
 _TRUSTED = b"trusted."
@@ -37,6 +39,8 @@ class Xattrs(Base):
     def getxattr(self, request: wire.GetXAttr) -> Reply:
         name = request.name
         tree = self._tree
+        if name == XATTR_PROFILE:
+            return _sized(self._volume.profile.name.encode(), request.arg.size)
         if is_view(request.nodeid):
             return _sized(self._in_view(request.nodeid, name), request.arg.size)
         node = tree.nodes.get(request.nodeid) or tree.node(request.nodeid)
@@ -57,10 +61,11 @@ class Xattrs(Base):
         return cid_str(cid).encode()
 
     def _cid(self, node: Node, size: int) -> Reply:
-        if isinstance(node, File) and node.content.clean and node.content.base is not None:
+        settled = not self._volume.profile.stores_metadata or self._volume.settled
+        if isinstance(node, File) and settled and node.content.clean and node.content.base is not None:
             return _sized(cid_str(node.content.base).encode(), size)
         if node.cid is not None and (
-            isinstance(node, Symlink) or (isinstance(node, Directory) and self._volume.settled)
+            (isinstance(node, Symlink) and settled) or (isinstance(node, Directory) and self._volume.settled)
         ):
             return _sized(cid_str(node.cid).encode(), size)
         return self._committed_cid(node, size)

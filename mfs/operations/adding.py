@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from typing import Any
 
 from mfs.blocks.appender import Appender
@@ -58,6 +59,7 @@ class _Adder:
         self._directories: dict[bytes, int] = {b"": self._base}
         self._told: list[tuple[bytes, int]] = []
         self._later: list[tuple[bytes, int]] = []
+        self._last_times: list[tuple[int, int]] = []
         self._batch: list[list[Any]] | None = None
         self._large: _Large | None = None
         self._pace = Pace()
@@ -123,9 +125,13 @@ class _Adder:
         there = self._tree.child(parent, last)
         if there is None:
             there = self._made(parent, last, name, stat.S_IFDIR | mode & _PERMISSIONS)
+            if isinstance(mtime, int):
+                # As asked for, though the directory above hands its set-group-ID bit on.
+                there.mode = stat.S_IFDIR | mode & _PERMISSIONS
         elif not isinstance(there, Directory):
             raise error(errno.ENOTDIR, self._path(name))
-        self._times(there, mtime)
+        if isinstance(mtime, int):
+            self._last_times.append((there.ino, mtime))
         self._directories[name] = there.ino
         self._later.append((name, there.ino))
         self._counts["directories"] += 1
@@ -208,6 +214,10 @@ class _Adder:
         """The input is complete."""
         if self._batch is not None or self._large is not None:
             raise BrokenFrame("the input ends in the middle of a file")
+        for ino, mtime in self._last_times:
+            # Not before: every entry made in a directory changes its time.
+            with suppress(OSError):  # removed meanwhile
+                self._times(self._tree.node(ino), mtime)
         await self._tell(self._told)
         await self._tell(self._later[::-1])
         return self._counts

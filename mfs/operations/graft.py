@@ -109,6 +109,9 @@ def _entered(volume: Volume, parent: Directory, name: bytes, what: Foreign, cach
         if node.mode:
             mode = stat.S_IFMT(mode) | node.mode & 0o7777
         made = tree.create(parent, name, mode, os.getuid(), os.getgid(), target=target)
+        if node.mode:
+            # As it was, though `parent` hands its set-group-ID bit on.
+            made.mode = mode
     except (BlockNotFound, UnixFSError) as wrong:
         raise error(errno.EIO, path, str(wrong)) from wrong
     except OSError as failed:

@@ -12,7 +12,7 @@ from mfs.copying.content import Blocks, clone_all, copy_rest, rewrite
 from mfs.copying.matching import match_all, match_bytes
 from mfs.copying.outcome import Tally
 from mfs.sync.attributes import carry_xattrs, give
-from mfs.sync.identity import CIDs, cid_of_bytes
+from mfs.sync.identity import CIDs
 from mfs.sync.place import OPENED, Unnamed, path_of
 from mfs.sync.report import Options
 
@@ -45,16 +45,17 @@ class Contents:
         size = status.st_size
         ours = self.cids.of(path_of(source, name), status.st_dev)
         theirs = self.cids.of(path_of(target, name), there.st_dev)
-        if ours is not None and theirs is not None and (ours == theirs or status.st_dev == there.st_dev):
+        told = status.st_dev == there.st_dev and self.cids.tell_bytes(there.st_dev)
+        if ours is not None and theirs is not None and (ours == theirs or told):
             tally.skipped += size if ours == theirs else 0
             return ours == theirs
         counted = Tally()
         with _opened(source, name) as reading:
-            if theirs is not None and ours is None and cid_of_bytes(reading, status, theirs) == theirs:
+            if theirs is not None and ours is None and self._has(reading, status, there.st_dev, theirs):
                 tally.skipped += size
                 return True
             with _opened(target, name) as other:
-                if ours is not None and theirs is None and cid_of_bytes(other, there, ours) == ours:
+                if ours is not None and theirs is None and self._has(other, there, status.st_dev, ours):
                     tally.skipped += size
                     return True
                 if self._options.dry_run or size < WORTH_SHARING:
@@ -65,6 +66,10 @@ class Contents:
             tally.shared += counted.shared
             tally.skipped += counted.skipped
         return same
+
+    def _has(self, fd: int, status: os.stat_result, device: int, cid: str) -> bool:
+        """Whether an open file has the bytes that `cid` names on the file system `device`."""
+        return self.cids.of_bytes(fd, status, device, cid) == cid
 
     def install(
         self, source: int, name: str, status: os.stat_result, target: int, there: os.stat_result | None, tally: Tally

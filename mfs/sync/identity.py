@@ -12,11 +12,12 @@ import os
 from mfs.copying.holes import is_sparse, stretches
 from mfs.unixfs.cid import cid_str
 from mfs.unixfs.layout import Link, build_file, leaf_count, leaf_length, leaf_link, leaf_wrapping, zero_leaf
-from mfs.unixfs.profile import PROFILES, Profile
+from mfs.unixfs.profile import PROFILES, Profile, profile_named
 
 __all__ = ["CIDs", "cid_of_bytes"]
 
 XATTR_CID = "ipfs.cid"
+XATTR_PROFILE = "mfs.profile"
 
 
 class CIDs:
@@ -24,7 +25,7 @@ class CIDs:
 
     def __init__(self) -> None:
         self._without: set[int] = set()
-        self._with: set[int] = set()
+        self._with: dict[int, Profile | None] = {}
 
     def known(self, device: int) -> bool:
         """Whether that file system has told a CID already."""
@@ -44,16 +45,42 @@ class CIDs:
             if device not in self._with:
                 self._without.add(device)
             return None
-        self._with.add(device)
+        if device not in self._with:
+            self._with[device] = _profile(path)
         return value
 
+    def tell_bytes(self, device: int) -> bool:
+        """Whether two CIDs of that file system differ only where the bytes do: not where roots carry times or modes."""
+        profile = self._with.get(device)
+        return profile is None or not profile.stores_metadata
 
-def cid_of_bytes(fd: int, status: os.stat_result, like: str) -> str | None:
-    """The CID of an open file's bytes, in the profile that a CID such as `like` comes from; None when it got shorter.
+    def of_bytes(self, fd: int, status: os.stat_result, device: int, like: str) -> str | None:
+        """The CID that an open file's bytes would have on that file system, where one such as `like` comes from.
+
+        None where no bytes decide it alone, and when the file got shorter.
+        """
+        if not self.tell_bytes(device):
+            return None
+        return cid_of_bytes(fd, status, self._with.get(device) or _like(like))
+
+
+def _profile(path: str) -> Profile | None:
+    """What decides CIDs there; None where that is not told (kubo)."""
+    try:
+        return profile_named(os.getxattr(path, XATTR_PROFILE, follow_symlinks=False).decode("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _like(cid: str) -> Profile:
+    return PROFILES["unixfs-v0-2015" if cid.startswith("Qm") else "unixfs-v1-2025"]
+
+
+def cid_of_bytes(fd: int, status: os.stat_result, profile: Profile) -> str | None:
+    """The CID of an open file's bytes in a profile that stores nothing else; None when it got shorter.
 
     A hole costs nothing; memory is that of one leaf.
     """
-    profile = PROFILES["unixfs-v0-2015" if like.startswith("Qm") else "unixfs-v1-2025"]
     size = status.st_size
     changed: list[int] | range = range(leaf_count(profile, size))
     if is_sparse(status):

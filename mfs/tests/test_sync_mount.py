@@ -13,6 +13,7 @@ from mfs.sync import Options, sync
 from mfs.sync.identity import cid_of_bytes
 from mfs.tests.mounting import Mount, mounted
 from mfs.tests.recording import asked
+from mfs.unixfs.profile import DEFAULT_PROFILE
 
 pytestmark = pytest.mark.kernel("root")
 
@@ -127,4 +128,19 @@ def test_the_cid_of_bytes_is_the_mount_s(mount: Mount, tmp_path: Path, size: int
     (tmp_path / "file").write_bytes(data)
     (mount.path / "file").write_bytes(data)
     with open(tmp_path / "file", "rb") as file:
-        assert cid_of_bytes(file.fileno(), os.fstat(file.fileno()), "bafy") == cid(mount.path / "file")
+        assert cid_of_bytes(file.fileno(), os.fstat(file.fileno()), DEFAULT_PROFILE) == cid(mount.path / "file")
+
+
+def test_where_cids_say_times_too_the_bytes_are_compared(tmp_path: Path) -> None:
+    with mounted(profile="+mtime") as mount:
+        source, target = mount.path / "source", mount.path / "target"
+        source.mkdir()
+        for number, size in enumerate((0, 10, MIB, 3 * MIB + 7)):
+            (source / str(number)).write_bytes(os.urandom(size))
+        for copy in (target, tmp_path / "outside"):
+            subprocess.run(["cp", "-r", source, copy], check=True)
+        before = cid(target / "3")
+        assert before != cid(source / "3")
+        for one in (source, tmp_path / "outside"):
+            assert sync(one, target).kept == 5
+        assert cid(target / "3") == before

@@ -31,6 +31,7 @@ __all__ = [
     "leaf_length",
     "leaf_link",
     "leaf_wrapping",
+    "tree_height",
     "zero_leaf",
     "zero_subtrees",
 ]
@@ -54,6 +55,15 @@ def encode_file_node(children: Sequence[Link]) -> bytes:
 def leaf_count(profile: Profile, size: int) -> int:
     """The leaves of a file of ``size`` bytes; at least 1."""
     return max(1, -(-size // profile.chunk_size))
+
+
+def tree_height(profile: Profile, leaves: int) -> int:
+    """The levels of nodes above so many leaves: 0 for one."""
+    height = 0
+    while leaves > 1:
+        leaves = -(-leaves // profile.max_links)
+        height += 1
+    return height
 
 
 def leaf_length(profile: Profile, size: int, index: int) -> int:
@@ -180,7 +190,7 @@ class _Builder:
         self._leaf_of = leaf_of
         self._base_leaves = base_leaves
         self._valid = base_leaves
-        self._base_height = self._height(base_leaves)
+        self._base_height = tree_height(profile, base_leaves)
         self._base_root: _Base | None = None
         self._get = get
         self._put = put
@@ -191,15 +201,8 @@ class _Builder:
         """Of the base only the first ``leaves`` leaves count."""
         self._valid = min(leaves, self._base_leaves)
 
-    def _height(self, leaves: int) -> int:
-        height = 0
-        while leaves > 1:
-            leaves = -(-leaves // self._width)
-            height += 1
-        return height
-
     def build(self, base: CID | None) -> Generator[None, None, Link]:
-        height = self._height(self._leaves)
+        height = tree_height(self._profile, self._leaves)
         if base is not None and self._base_leaves:
             self._base_root = _Base(base, None)
             # A base that is taller has the place of the new root on its leftmost path.

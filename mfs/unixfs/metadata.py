@@ -6,13 +6,14 @@ with the bytes inline; for larger files the root alone is written anew.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from mfs.unixfs.cid import RAW, codec_of
 from mfs.unixfs.dagpb import PBLink, decode_node, join_node, split_node
 from mfs.unixfs.data import DataType, Mtime, UnixFSData, decode_data, encode_data
 from mfs.unixfs.errors import MalformedBlock, WrongKind
 from mfs.unixfs.layout import Link
+from mfs.unixfs.varint import encode_uvarint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,19 @@ if TYPE_CHECKING:
     from mfs.unixfs.cid import CID
     from mfs.unixfs.profile import Profile
 
-__all__ = ["file_with_metadata"]
+__all__ = ["Stamp", "file_with_metadata", "wrapping_with_metadata"]
+
+Stamp: TypeAlias = "tuple[int, Mtime | None]"
+"""What a root is to carry: mode (0: none) and mtime (None: none), as :meth:`Profile.stored` gives them."""
+
+
+def wrapping_with_metadata(n: int, mode: int, mtime: Mtime | None) -> tuple[bytes, bytes]:
+    """What stands before and after the ``n`` bytes of a file in one block whose node carries mode and mtime."""
+    message = encode_data(UnixFSData(DataType.File, None, n, mode=mode, mtime=mtime))
+    before, after = message[:2], message[2:]
+    if n:
+        before += b"\x12" + encode_uvarint(n)
+    return b"\x0a" + encode_uvarint(len(before) + n + len(after)) + before, after
 
 
 def file_with_metadata(

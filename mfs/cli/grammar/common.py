@@ -56,12 +56,37 @@ def repository_option(which: argparse._ActionsContainer) -> None:
 
 
 def profile_option(command: argparse.ArgumentParser) -> None:
-    """The option that names a profile."""
+    """The options that decide CIDs: `profile` is then a name such as "unixfs-v1-2025+mode", "+mtime", or None."""
     command.add_argument(
         "--profile",
+        action=_Choice,
         choices=profiles(),
         help="how a new repository cuts files into blocks, which decides their CIDs (default: unixfs-v1-2025)",
     )
+    for what, whose in (("mode", "permissions"), ("mtime", "time of the last change")):
+        command.add_argument(
+            f"--store-{what}",
+            action=_Choice,
+            nargs=0,
+            const=f"+{what}",
+            dest="profile",
+            default=argparse.SUPPRESS,
+            help=f"a new repository puts the {whose} of everything into UnixFS, and so into the CIDs (default: beside)",
+        )
+
+
+class _Choice(argparse.Action):
+    """Joins the options that decide CIDs into one name, in whatever order they come."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        base, *stored = (namespace.profile or "").split("+")
+        if self.const is None:
+            base = str(values)
+        else:
+            stored.append(self.const[1:])
+        namespace.profile = "+".join([base, *stored])
 
 
 def mount_options(command: argparse.ArgumentParser, which: argparse._ActionsContainer) -> None:
@@ -69,4 +94,5 @@ def mount_options(command: argparse.ArgumentParser, which: argparse._ActionsCont
     repository_option(which)
     profile_option(command)
     command.add_argument("--read-only", action="store_true", help="nothing can be changed through the mount")
+    command.add_argument("--trace", metavar="FILE", help="keep every message with the kernel there (rawfuse decode)")
     command.add_argument("--device", metavar="FILE", help="the FUSE device (default: $RAWFUSE_DEVICE, else /dev/fuse)")

@@ -12,8 +12,9 @@ change at once.
 """
 _PATHS = """\
 PATH is a path in the repository's tree, from its root: /docs/a and docs/a are the same. Where something is only read
-it may be /ipfs/CID or /ipfs/CID/path too, as far as the blocks are here. It does not matter whether the repository is
-mounted: the command then asks its server, and the mount shows every change at once.
+it may be /ipfs/CID or /ipfs/CID/path too, as far as the blocks are here, and what was: /.mfs/snapshots/NAME/path or
+/.mfs/commits/CID/path. The tree of a key is at /ipns/NAME. It does not matter whether the repository is mounted: the
+command then asks its server, and the mount shows every change at once.
 """
 
 _LS = f"""\
@@ -41,6 +42,7 @@ examples:
   mfs cat /notes.txt
   mfs cat /backup.tar | tar t
   mfs cat /ipfs/bafkrei...                  a file that is known by its CID
+  mfs cat /.mfs/snapshots/monday/notes.txt  as it was
 """
 
 _MKDIR = f"""\
@@ -94,6 +96,8 @@ examples:
   mfs add -r --to /backup ~/documents       everything in there, as /backup/documents
   mfs add -Q -r project                     the CID of the directory alone
   mfs add -n --profile unixfs-v0-2015 f     the CID that it would have; nothing is stored
+  mfs add -n -r -p --store-mode --store-mtime --profile unixfs-v0-2015 d
+                                            as ipfs add -n -r --hidden --preserve-mode --preserve-mtime d
   tar c . | mfs add --name all.tar -        standard input
 """
 

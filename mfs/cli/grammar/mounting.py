@@ -19,10 +19,20 @@ examples:
   mfs mount /mnt/mfs                          the repository ~/.mfs, made when there is none
   mfs mount --repo /srv/data /mnt/data        another one
   mfs mount --allow-other /mnt/mfs            for every user: without it only who mounts may enter
+  mfs mount --repo kept --store-mode --store-mtime /mnt/kept
+                                              a new one whose CIDs say modes and times as well
   mfs mount --foreground /mnt/mfs             for a service manager; messages go to standard error
   mfs mount --ipfs /ipfs --ipns /ipns /mfs    CIDs and keys too; a copy between them is a pointer, as inside /mfs
 
-Who is not root mounts through fusermount3 (package fuse3), or uses `mfs run`.
+Modes, owners, times, links and extended attributes are kept either way, beside the UnixFS tree, where no CID depends on
+them. What --store-mode and --store-mtime put into UnixFS (kubo's StoreMode, StoreMtime) is chosen with the profile when
+a repository is made, and kept: the roots of files, directories and symbolic links then carry it, so a chmod, a touch
+and a copy store one new block and share the rest.
+
+Who is not root mounts through fusermount3 (package fuse3), or uses `mfs run`. DIR may read /dev/fd/N: a FUSE device or
+a socket that the calling program passes on, as `rawfuse trace` and `rawfuse replay` do; it is then served in the
+foreground. With --trace FILE the messages are kept for `rawfuse decode`, `rawfuse replay` and Wireshark; a full disk
+ends the trace, not the mount.
 """
 
 _UMOUNT = """\
