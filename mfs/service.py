@@ -15,9 +15,11 @@ from mfs.control.server import serve_control
 from mfs.fuse import MFS
 from mfs.operations.caches import Caches
 from mfs.volume import Volume
-from rawfuse import DeviceChannel, Server
+from rawfuse import Server
+from rawfuse.channel import channel_of_fd
 from rawfuse.mount import Mounted
 from rawfuse.serve import watchable
+from rawfuse.trace.keeping import KeptTrace
 
 logger = logging.getLogger("mfs")
 
@@ -38,12 +40,13 @@ async def serve(
     read_only: bool = False,
     ready: Callable[[], None] | None = None,
     binds: Sequence[Bind] = (),
+    trace: KeptTrace | None = None,
 ) -> None:
     """Serve `volume` at `mounted`; returns after the unmount, with everything committed.
 
     SIGINT, SIGTERM and (unless it is ignored) SIGHUP unmount and commit.  Who still uses the mount then keeps it for
     `GRACE` seconds, or until the signal comes again; after that their calls fail.  `ready` is called when INIT was
-    answered and `binds` are there; they are unmounted with it.
+    answered and `binds` are there; they are unmounted with it.  `trace` keeps every message; the caller closes it.
 
     MountError: one of `binds` cannot be made; then there is none.
     OSError: the last commit failed; what was fsynced is safe in the log.
@@ -52,7 +55,9 @@ async def serve(
     # What start-up left behind lives as long as the process: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    server = Server(MFS(volume), DeviceChannel(mounted.fd))
+    server = Server(MFS(volume), channel_of_fd(mounted.fd))
+    if trace is not None:
+        server.record(trace.recorder(mounted.connection))
     serving = trio.CancelScope()
     beside = Binds(mounted.mountpoint, binds)
     volume.naming.watcher = Caches(volume.tree, server.notify)
@@ -110,7 +115,7 @@ async def _stop_on_signal(
         stopping = False
         async for number in signals:
             logger.info("%s: unmounting %s", signal.Signals(number).name, mounted.mountpoint)
-            serving.deadline = trio.current_time() + (0 if stopping else GRACE)
+            serving.deadline = trio.current_time() + (0 if stopping or mounted.method == "passed" else GRACE)
             stopping = True
             try:
                 await trio.to_thread.run_sync(beside.detach)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from os import PathLike
 from typing import Final, Unpack
 
@@ -17,6 +17,7 @@ from rawfuse.mount import MountArguments, Mounted, MountError, UnmountError, mou
 from rawfuse.mount.mounting import Method
 from rawfuse.server import Server
 from rawfuse.trace.agreed import Agreed
+from rawfuse.trace.keeping import KeptTrace
 from rawfuse.trace.watching import WatchPost
 
 __all__ = ["READ_AHEAD", "let_read_ahead", "serving", "unmounted", "watchable"]
@@ -34,6 +35,7 @@ async def serving(
     device: str | PathLike[str] | None = None,
     method: Method = "auto",
     read_ahead: int = READ_AHEAD,
+    trace: str | PathLike[str] | None = None,
     **arguments: Unpack[MountArguments],
 ) -> AsyncGenerator[Server, None]:
     """Mounts `filesystem` and serves it while the block runs:
@@ -43,31 +45,36 @@ async def serving(
 
     The arguments are those of `rawfuse.mount` (`MountArguments`), and `max_write` that of `Server`. `read_ahead` is how
     many bytes the kernel may read ahead, where root may say so (`Mounted.set_read_ahead`) and the file system does not
-    want less. On the way out it is unmounted, lazily, and the connection closed: who is still in there gets ENOTCONN.
-    When somebody else unmounts it the block goes on; `await server.ended.wait()` waits for that.
+    want less. `trace` is a file in which every message is kept for `rawfuse decode`; a full disk ends that, and not the
+    mount (:mod:`rawfuse.trace.keeping`). On the way out it is unmounted, lazily, and the connection closed: who is
+    still in there gets ENOTCONN. When somebody else unmounts it the block goes on; `await server.ended.wait()` waits
+    for that.
 
     The block runs on the thread that answers the kernel: it must not touch the mount except from another one
     (`trio.Path`, `trio.to_thread.run_sync`, `trio.run_process`), or both wait for each other for good.
 
-    Raises what `rawfuse.mount` raises, and KernelTooOld.
+    Raises what `rawfuse.mount` raises, KernelTooOld, and OSError for a trace that cannot be made.
     """
-    mounting = functools.partial(mount, mountpoint, device=device, method=method, **arguments)
-    # A thread of its own, as the mount point may lie in a file system that this very program serves.
-    mounted = await trio.to_thread.run_sync(mounting)
-    server = Server(filesystem, channel_of_fd(mounted.fd), max_write=max_write)
     failures: list[Exception] = []
-    async with trio.open_nursery() as nursery:
-        try:
-            nursery.start_soon(_serve, server, failures, nursery.cancel_scope)
-            await server.initialized.wait()
-            await let_read_ahead(mounted, filesystem, read_ahead)
-            yield server
-        except Exception as error:  # noqa: BLE001 - raised below, outside the nursery that would wrap it
-            failures.append(error)
-        finally:
-            with trio.CancelScope(shield=True):
-                await unmounted(mounted)
-            nursery.cancel_scope.cancel()
+    with KeptTrace(trace) if trace is not None else nullcontext() as kept:
+        mounting = functools.partial(mount, mountpoint, device=device, method=method, **arguments)
+        # A thread of its own, as the mount point may lie in a file system that this very program serves.
+        mounted = await trio.to_thread.run_sync(mounting)
+        server = Server(filesystem, channel_of_fd(mounted.fd), max_write=max_write)
+        if kept is not None:
+            server.record(kept.recorder(mounted.connection))
+        async with trio.open_nursery() as nursery:
+            try:
+                nursery.start_soon(_serve, server, failures, nursery.cancel_scope)
+                await server.initialized.wait()
+                await let_read_ahead(mounted, filesystem, read_ahead)
+                yield server
+            except Exception as error:  # noqa: BLE001 - raised below, outside the nursery that would wrap it
+                failures.append(error)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await unmounted(mounted)
+                nursery.cancel_scope.cancel()
     if failures:
         raise failures[0]
 

@@ -12,13 +12,19 @@ from mfs.cli.mounts import described, is_beneath, mount_at
 from mfs.cli.problem import Problem, explained
 from mfs.cli.server import Service, serve_here
 from rawfuse.mount import clean_dead_mount
+from rawfuse.mount.device import passed_fd
 
-__all__ = ["checked_beside", "checked_places", "device_path", "mount"]
+__all__ = ["checked_beside", "checked_places", "device_path", "mount", "trace_path"]
 
 
 def mount(arguments: argparse.Namespace) -> int:
     """Mount, and return when the mount answers; with --foreground, when it is gone."""
-    repo, mountpoint = checked_places(arguments.repo, arguments.directory)
+    if passed_fd(arguments.directory) is not None:
+        if arguments.ipfs or arguments.ipns:
+            raise Problem(f"{arguments.directory} is no place that --ipfs and --ipns could be beside")
+        repo, mountpoint = os.path.realpath(arguments.repo), arguments.directory
+    else:
+        repo, mountpoint = checked_places(arguments.repo, arguments.directory)
     ipfs, ipns = checked_beside(repo, mountpoint, arguments.ipfs, arguments.ipns)
     service = Service(
         repo,
@@ -30,8 +36,9 @@ def mount(arguments: argparse.Namespace) -> int:
         ipfs=ipfs,
         ipns=ipns,
         publish=_checked_publish(arguments.publish, (mountpoint, ipfs, ipns)),
+        trace=trace_path(arguments.trace, mountpoint),
     )
-    if arguments.foreground:
+    if arguments.foreground or passed_fd(mountpoint) is not None:
         return _serve_in_foreground(service)
     from mfs.cli.background import start_server
 
@@ -64,6 +71,16 @@ def device_path(given: str | None) -> str | None:
     """The device that was asked for, absolute: a server in the background works elsewhere. None: what is usual."""
     name = given or os.environ.get("RAWFUSE_DEVICE")
     return os.path.abspath(name) if name else None
+
+
+def trace_path(name: str | None, mountpoint: str) -> str | None:
+    """The file of --trace, absolute. Raises Problem where the mount would hide it."""
+    if name is None:
+        return None
+    path = os.path.realpath(name)
+    if is_beneath(path, mountpoint):
+        raise Problem(f"the trace {name} lies beneath the mount point {mountpoint}", "Name a file elsewhere.")
+    return path
 
 
 def checked_places(repo: str, directory: str) -> tuple[str, str]:

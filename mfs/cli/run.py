@@ -24,7 +24,7 @@ from typing import Final, NoReturn
 from mfs.binds import mounts_beside, unmount_together
 from mfs.cli.background import start_server
 from mfs.cli.holders import holders
-from mfs.cli.mount import checked_places, device_path
+from mfs.cli.mount import checked_places, device_path, trace_path
 from mfs.cli.mounts import mount_at
 from mfs.cli.problem import Problem
 from mfs.cli.server import LOG, Service
@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             device=device_path(arguments.device),
             ipfs=_made(mountpoint, "ipfs") if arguments.ipfs else None,
             ipns=_made(mountpoint, "ipns") if arguments.ipns else None,
+            trace=trace_path(arguments.trace, mountpoint),
         )
         _enter_namespace()
         server = start_server(service, dies_with_us=True)

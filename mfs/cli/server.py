@@ -8,13 +8,17 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from mfs.cli.problem import Problem
+
 if TYPE_CHECKING:
     from mfs.binds import Bind
+    from rawfuse.trace.keeping import KeptTrace
 
 __all__ = ["FAILED", "LOG", "Service", "serve_here"]
 
@@ -43,6 +47,7 @@ class Service:
     ipfs: str | None = None
     ipns: str | None = None
     publish: str | None = None
+    trace: str | None = None
 
     @property
     def binds(self) -> list[Bind]:
@@ -72,7 +77,10 @@ def serve_here(service: Service, ready: Callable[[], None], *, background: bool)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         ready()
 
-    with _patiently(service.repo, partial(Volume.open, service.repo, profile=service.profile)) as volume:
+    with ExitStack() as stack:
+        opening = partial(Volume.open, service.repo, profile=service.profile)
+        volume = stack.enter_context(_patiently(service.repo, opening))
+        trace = stack.enter_context(_kept(service.trace)) if service.trace is not None else None
         _log_to(os.path.join(service.repo, LOG) if background else None)
         # A signal between the mount and the task that takes signals would leave a dead mount behind.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
@@ -91,7 +99,17 @@ def serve_here(service: Service, ready: Callable[[], None], *, background: bool)
             volume.naming.published = Path(service.publish)
         with mounted:
             binds = service.binds
-            trio.run(partial(serve, volume, mounted, read_only=service.read_only, ready=answering, binds=binds))
+            serving = partial(serve, read_only=service.read_only, ready=answering, binds=binds, trace=trace)
+            trio.run(serving, volume, mounted)
+
+
+def _kept(path: str) -> KeptTrace:
+    from rawfuse.trace.keeping import KeptTrace
+
+    try:
+        return KeptTrace(path)
+    except OSError as error:
+        raise Problem(f"the trace {path} cannot be written: {error.strerror}", "Name another file.") from error
 
 
 _Opened = TypeVar("_Opened")

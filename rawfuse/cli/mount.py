@@ -17,6 +17,7 @@ from rawfuse.channel import channel_of_fd
 from rawfuse.errors import ProtocolError
 from rawfuse.mount import UnmountError
 from rawfuse.serve import let_read_ahead, watchable
+from rawfuse.trace.keeping import KeptTrace
 
 __all__ = ["main"]
 
@@ -28,6 +29,8 @@ directory as well. It is called with the ARGUMENTs. For instance:
 
 The mount is served until it is unmounted (umount DIR, fusermount3 -u DIR) or this program gets SIGINT (Ctrl-C) or
 SIGTERM. Then it vanishes at once from the tree, and is served on until nobody uses it; the signal again ends that.
+With --trace FILE every message is kept there (pcapng, or fusedump where FILE ends on .fusedump), for rawfuse decode,
+rawfuse replay and Wireshark. A disk that fails or fills up ends the trace, which is said once, and not the mount.
 DIR may read /dev/fd/N: a FUSE device that the calling program has mounted, and will unmount.
 The kernel checks permissions (default_permissions) unless told otherwise.
 """
@@ -50,6 +53,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "-o", "--options", metavar="OPT,...", action="append", default=[], help="mount options, as of mount(8)"
     )
+    parser.add_argument("--trace", metavar="FILE", help="keep every message there, as rawfuse trace does")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what the library has to say")
     return parser.parse_args(argv)
 
@@ -62,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         filesystem = load(arguments.filesystem, arguments.arguments)
+        trace = _trace(arguments.trace, arguments.directory) if arguments.trace else None
         mounted = mount(
             arguments.directory,
             fsname=arguments.filesystem,
@@ -77,10 +82,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     with mounted:
         try:
-            trio.run(_serve, filesystem, mounted)
+            trio.run(_serve, filesystem, mounted, trace)
         except ProtocolError as error:
             print(f"rawfuse mount: {error}", file=sys.stderr)
             return 1
+        finally:
+            if trace is not None:
+                trace.close()
     return 0
 
 
@@ -118,8 +126,21 @@ def load(name: str, arguments: Sequence[str]) -> Filesystem:
     return filesystem
 
 
-async def _serve(filesystem: Filesystem, mounted: Mounted) -> None:
+def _trace(name: str, directory: str) -> KeptTrace:
+    """The file of --trace, made before the mount is. Raises LoadError."""
+    path, below = os.path.realpath(name), os.path.realpath(directory)
+    if os.path.commonpath((path, below)) == below:
+        raise LoadError(f"the trace {name} would lie beneath the mount on {directory}: name a file elsewhere")
+    try:
+        return KeptTrace(name)
+    except OSError as error:
+        raise LoadError(f"the trace cannot be written: {error}") from error
+
+
+async def _serve(filesystem: Filesystem, mounted: Mounted, trace: KeptTrace | None) -> None:
     server = Server(filesystem, channel_of_fd(mounted.fd))
+    if trace is not None:
+        server.record(trace.recorder(mounted.connection))
     failure: ProtocolError | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(_stop_on_signal, mounted, nursery.cancel_scope)

@@ -17,10 +17,10 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Iterator
-from typing import BinaryIO, Final
+from typing import Final
 
 from rawfuse.trace.agreed import Agreed
-from rawfuse.trace.record import DamagedTrace, Direction, Readable, Traced
+from rawfuse.trace.record import DamagedTrace, Direction, Readable, Traced, Writable
 from rawfuse.wire import fuse_in_header
 from rawfuse.wire.constants import FUSE_INIT
 
@@ -42,7 +42,7 @@ _SECOND: Final = 1_000_000_000
 class FusedumpWriter:
     """Writes messages to `file`, which it does not close, in `version` 1 or 2."""
 
-    def __init__(self, file: BinaryIO, *, version: int = 2) -> None:
+    def __init__(self, file: Writable, *, version: int = 2) -> None:
         if version not in (1, 2):
             raise ValueError(f"fusedump has versions 1 and 2, not {version}")
         self._file = file

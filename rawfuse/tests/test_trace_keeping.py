@@ -1,0 +1,76 @@
+"""Traces that a server keeps of itself: what is in them, and what becomes of it when the disk fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from rawfuse.trace.keeping import KeptTrace, form_of
+from rawfuse.trace.opening import read_trace
+from rawfuse.trace.record import Direction, Traced
+from rawfuse.wire import Lookup
+from rawfuse.wire.requests import encode_request
+
+DATA = encode_request(Lookup(unique=2, nodeid=1, name=b"name"), 45)
+MESSAGE = Traced(1_700_000_000_000_000_000, Direction.TO_SERVER, DATA, len(DATA), minor=45)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("t.pcapng", "pcapng"),
+        ("t", "pcapng"),
+        ("t.trace", "pcapng"),
+        ("t.fusedump", "fusedump"),
+        ("T.DUMP", "fusedump"),
+    ],
+)
+def test_the_name_says_the_format(name: str, form: str) -> None:
+    assert form_of(name) == form
+
+
+@pytest.mark.parametrize("name", ["t.pcapng", "t.fusedump"])
+def test_everything_is_in_the_file_when_it_is_closed(tmp_path: Path, name: str) -> None:
+    with KeptTrace(tmp_path / name) as trace:
+        for _ in range(30_000):
+            trace.write(MESSAGE)
+    assert [one.data for one in read_trace(tmp_path / name)] == [DATA] * 30_000
+    assert trace.lost == 0
+    assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_an_unused_trace_is_an_empty_one(tmp_path: Path) -> None:
+    KeptTrace(tmp_path / "t.pcapng").close()
+    assert list(read_trace(tmp_path / "t.pcapng")) == []
+
+
+def test_a_full_disk_ends_the_trace_alone_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR), KeptTrace("/dev/full") as trace:
+        for _ in range(50_000):
+            trace.write(MESSAGE)
+    assert [one.getMessage() for one in caplog.records] == [
+        "/dev/full: the trace ends here, serving goes on: No space left on device"
+    ]
+
+
+def test_a_file_that_cannot_be_made_is_an_error_before_anything_is_served(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        KeptTrace(tmp_path / "absent" / "t.pcapng")
+
+
+def test_a_disk_that_does_not_keep_up_costs_messages_not_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rawfuse.trace.keeping._ROOM", 10_000)
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with caplog.at_level(logging.ERROR), KeptTrace(path) as trace:
+        for _ in range(1000):
+            trace.write(MESSAGE)
+        assert trace.lost > 500
+    os.close(reader)
+    assert f"{trace.lost} messages were not kept" in caplog.text
