@@ -132,6 +132,14 @@ async def test_mode_and_time_that_are_stored_are_the_roots() -> None:
         assert (root.mode, root.mtime) == (stat.S_IFDIR | 0o1770, 1_000_000_000_000_000_007)
 
 
+async def test_where_modes_and_times_are_stored_the_root_keeps_those_that_it_has() -> None:
+    async with served("test-small-v1+mode+mtime") as on:
+        await filled(on)
+        (top,) = await on.ask("describe", paths=["/top"])
+        done = await on.ask("chroot", path=f"/ipfs/{top['cid']}")
+        assert done["root"] == top["cid"]
+
+
 @pytest.mark.parametrize("which", WRONG)
 async def test_what_cannot_be_the_root_changes_nothing(which: str) -> None:
     link, code, why = WRONG[which]

@@ -70,8 +70,9 @@ examples:
 
 _CHROOT = """\
 Make any directory that is stored here the root of the tree, as `ipfs files chroot` does; mounted or not. Blocks are not
-copied, and the root CID is CID. All of it has to be here (`mfs import` brings a CAR). After a crash the root is the old
-one or the new one. What was the root before stays in history: the last line says how to go back.
+copied, and the root CID is CID (in a repository with --store-mode or --store-mtime: where all in it has these). All of
+it has to be here: `mfs import` brings a CAR. After a crash the root is the old one or the new one. What was the root
+before stays in history, and the last line says how to go back; `mfs snapshot --commit` keeps it from `mfs gc`.
 """
 
 _CHROOT_EPILOG = """\
