@@ -20,6 +20,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("fuzz", "rawfuse_tools.fuzz.command", "send malformed messages to both roles of the protocol"),
     ("powercut", "rawfuse_tools.powercut.command", "try what a power cut leaves of a program's files"),
     ("trace", "rawfuse_tools.trace.command", "keep every message between the kernel and any FUSE server"),
+    ("top", "rawfuse_tools.top.command", "show what mounts are asked right now, by opcode"),
     ("decode", "rawfuse_tools.decode.command", "say what is in a trace: lines, fields over bytes, statistics"),
     ("dissector", "rawfuse_tools.dissector.command", "print a dissector of traces for Wireshark and tshark"),
     ("replay", "rawfuse_tools.replay.command", "give the requests of a trace to a server anew, compare its replies"),

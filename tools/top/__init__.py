@@ -1,0 +1,1 @@
+"""`rawfuse top`: what mounts are asked right now, by opcode."""
