@@ -84,6 +84,7 @@ class Player:
         self._rhythm = rhythm
         self._listings = Listings()
         self._begun = False
+        self._unmasked = False
         self._uniques: dict[int, int] = {}
         self._made: dict[int, Reply] = {}
         """Replies to requests that were played as several others, by the recorded unique."""
@@ -176,6 +177,8 @@ class Player:
             agreed = self._foreseen.flags
             today.arg.flags &= agreed | c.FUSE_INIT_EXT
             today.arg.flags2 &= agreed >> 32
+        if self._unmasked and isinstance(today, wire.Create | wire.MkNod | wire.MkDir):
+            today.arg.mode &= ~today.arg.umask
         if isinstance(today, wire.Write) and len(today.data) > self._talk.max_write:
             self._made[request.unique] = self._written(today)
             return
@@ -251,6 +254,8 @@ class Player:
             found += self._listed(request, recorded, actual)
         if isinstance(actual.value, fuse_init_out):
             self._talk.agree(actual.value)
+            # Without DONT_MASK the kernel takes the umask off by itself.
+            self._unmasked = bool((self._foreseen.flags or 0) & ~actual.value.flags & c.FUSE_DONT_MASK)
         self._give_back()
         for what in found:
             yield Divergence(number, exchange, what)
