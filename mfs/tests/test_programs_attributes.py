@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
 import time
 from collections.abc import Callable
@@ -326,6 +327,23 @@ def test_devices_and_fifos_work(mfs_mount: Mount) -> None:
     assert os.read(reader, 100) == b"through"
     os.close(reader)
     os.close(writer)
+
+
+def test_a_socket_takes_connections_as_long_as_somebody_listens(mfs_mount: Mount) -> None:
+    path = mfs_mount.path / "socket"
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(str(path))
+        listener.listen()
+        assert stat.S_ISSOCK(path.stat().st_mode)
+        client.connect(str(path))
+        server, _ = listener.accept()
+        with server:
+            client.sendall(b"through")
+            assert server.recv(100) == b"through"
+    mfs_mount.remount()
+    assert stat.S_ISSOCK(path.stat().st_mode)
+    with socket.socket(socket.AF_UNIX) as client, pytest.raises(ConnectionRefusedError):
+        client.connect(str(path))
 
 
 def test_ipfs_cid_is_on_files_directories_and_links_and_read_only(mfs_mount: Mount) -> None:
