@@ -85,6 +85,8 @@ def flag_names(struct: str, member: str, value: int) -> str | None:
     """The flags of a member by name; None where it holds none."""
     if struct in OPENING_STRUCTS and member == "flags":
         return open_flag_names(value)
+    if member == "flags2":  # INIT's upper half
+        return flag_names(struct, "flags", value << 32)
     kind = FLAG_MEMBERS.get((struct, member))
     if kind is None:
         return None
@@ -98,7 +100,7 @@ def flag_names(struct: str, member: str, value: int) -> str | None:
 def is_plain(struct: str, member: str) -> bool:
     """Whether :func:`field_text` says a number as it is."""
     named = (struct, member) in FLAG_MEMBERS or (struct in OPENING_STRUCTS and member == "flags")
-    return not named and member not in MODE_MEMBERS and member not in HEX_MEMBERS
+    return not named and member != "flags2" and member not in MODE_MEMBERS and member not in HEX_MEMBERS
 
 
 def field_text(struct: str, member: str, value: Any) -> str:
