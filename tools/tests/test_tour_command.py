@@ -62,8 +62,9 @@ def test_an_answer_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str])
 
 @KERNEL
 def test_in_a_pipe_nothing_waits_and_nothing_is_coloured() -> None:
-    ran = tour("1")
+    ran = tour("1", "--hex")
     assert (ran.returncode, ran.stderr) == (0, "")
+    assert "fuse_in_header.opcode = 26" in ran.stdout
     assert "\033" not in ran.stdout
     assert "Chapter 1." in ran.stdout and "INIT major=7" in ran.stdout
     assert max(map(len, ran.stdout.splitlines())) <= 120
@@ -77,8 +78,8 @@ def test_at_a_terminal_it_waits_for_the_reader() -> None:
     if pid == 0:
         os.chdir(CHECKOUT)
         os.execve(sys.executable, [*COMMAND, "1"], {**os.environ, "TERM": "xterm"})
-    # Enter at the first two stops, q at the third.
-    for answer in (b"\n", b"\n", b"q\n"):
+    # Enter at the first two stops, the bytes and q at the third.
+    for answer in (b"\n", b"\n", b"b\n", b"q\n"):
         while not seen.endswith(b"q: end] \033[0m"):
             seen += os.read(terminal, 4096)
         seen += b"*"
@@ -93,6 +94,7 @@ def test_at_a_terminal_it_waits_for_the_reader() -> None:
     text = re.sub(rb"\033\[[0-9;]*m", b"", seen).decode()
     assert b"\033[1;36mINIT" in seen
     assert "1.2  The first look" in text and "GETATTR /" in text
+    assert "fuse_attr_out.attr.mode = drwxr-xr-x" in text
     assert "1.4  " not in text
 
 

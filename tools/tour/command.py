@@ -36,7 +36,8 @@ is shown as such. At the end of each chapter there is an exercise, for which you
 """
 
 EPILOG = """\
-In a terminal Enter goes on, and q ends. Nothing waits in a pipe, or with --no-pause.
+In a terminal Enter goes on, b shows the bytes of the last messages, and q ends. Nothing waits in a pipe, or with
+--no-pause.
 
 Root is not needed where an ordinary user may make a user namespace and open /dev/fuse, or where fusermount3 is
 installed. The mount is the tour's own: no other process sees it, except with fusermount3.
@@ -74,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
         "--list", action="store_true", help="the chapters: number, title, what is in it; by tabs in a pipe"
     )
     made.add_argument("--html", type=Path, metavar="FILE", help="write a page instead, complete in itself")
+    made.add_argument("--hex", action="store_true", help="below each message its fields over their bytes")
     made.add_argument("--trace", type=Path, metavar="FILE", help="keep the messages: for rawfuse decode, or Wireshark")
     made.add_argument("--no-pause", action="store_true", help="do not wait for Enter")
     made.add_argument("--json", action="store_true", help="with check: one JSON object")
@@ -87,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parsing = parser()
     arguments = parsing.parse_intermixed_args(argv)
     colours = _colours(arguments.colour)
-    terminal = Terminal(sys.stdout.write, colours=colours)
+    terminal = Terminal(sys.stdout.write, colours=colours, bytes_too=arguments.hex)
     words: list[str] = arguments.words
     try:
         if arguments.list:
@@ -169,15 +171,24 @@ class _Pacer:
     terminal: Terminal
     waits: bool
 
-    def wait(self, what: str) -> None:
-        """Until Enter is pressed. Raises _Left."""
+    def wait(self, what: str, last: Played | None = None) -> None:
+        """Until Enter is pressed; meanwhile shows the bytes of the last messages to whom wants them. Raises _Left."""
         if not self.waits:
             return
-        sys.stdout.write(self.terminal.paint(f"[Enter: {what}; q: end] ", "quiet"))
-        sys.stdout.flush()
-        answer = sys.stdin.readline()
-        if not answer or answer.strip().lower() in ("q", "quit", "exit"):
-            raise _Left
+        more = "; b: the bytes of these messages" if last is not None and last.telling.told else ""
+        while True:
+            sys.stdout.write(self.terminal.paint(f"[Enter: {what}{more}; q: end] ", "quiet"))
+            sys.stdout.flush()
+            read = sys.stdin.readline()
+            answer = read.strip().lower() if read else "q"
+            if answer == "b" and last is not None:
+                for one in last.telling.told:
+                    self.terminal.exchange(one.exchange)
+                    self.terminal.fields(one.exchange)
+            elif answer in ("q", "quit", "exit"):
+                raise _Left
+            else:
+                return
 
 
 def _tour(chapters: Sequence[Chapter], terminal: Terminal, pacer: _Pacer, trace: TraceWriter | None) -> int:
@@ -185,21 +196,21 @@ def _tour(chapters: Sequence[Chapter], terminal: Terminal, pacer: _Pacer, trace:
     departed = 0
     for chapter in chapters:
         terminal.chapter(chapter)
-        count = 0
+        count, played = 0, None
         for scene in chapter.scenes:
             terminal.scene(scene)
             with on_stage(scene, trace) as play:
                 for step in scene.steps:
                     count += 1
                     terminal.step(f"{chapter.number}.{count}", step)
-                    pacer.wait("run it" if step.act is not None else "go on")
+                    pacer.wait("run it" if step.act is not None else "go on", played)
                     played = play(step)
                     terminal.played(played)
                     sys.stdout.flush()
                     departed += bool(played.departures)
         terminal.exercise(chapter, EXERCISES[chapter.number])
         if chapter is not chapters[-1]:
-            pacer.wait(f"chapter {chapter.number + 1}")
+            pacer.wait("the next chapter", played)
     return 1 if departed else 0
 
 

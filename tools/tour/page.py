@@ -23,6 +23,7 @@ _LINE: Final = 16
 _LONGEST: Final = 64
 """Bytes of one field that are shown."""
 _OUTPUT: Final = 2000
+_PAYLOADS: Final = frozenset({"data", "rest", "value"})
 
 Told = Sequence[tuple[Chapter, Sequence[tuple[Scene, Sequence[Played]]]]]
 
@@ -146,9 +147,15 @@ def _rows(field: Field, message: Traced) -> Iterator[str]:
         if not at:
             said = f'<span class="name">{escape(field.name)}</span>'
             said += f" = {escape(field.text)}" if field.text else ""
+        if field.name in _PAYLOADS:
+            said = f"{escape(_printable(part))} {said}"
         yield f"<tr><td>{field.offset + at:04x}</td><td>{part.hex(' ')}</td><td>{said}</td></tr>"
     if field.length > _LONGEST:
         yield f"<tr><td></td><td>... {field.length - _LONGEST} more bytes</td><td></td></tr>"
+
+
+def _printable(part: bytes) -> str:
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part).ljust(_LINE)
 
 
 def _exercise(chapter: Chapter, exercise: Exercise) -> Iterable[str]:

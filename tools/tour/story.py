@@ -23,7 +23,8 @@ class Beat:
     Attributes:
         label: the request's, `LOOKUP`; `READ|WRITE` for any of several.
         path: what it is about, from the root of the mount; empty for anything.
-        why: why the kernel asks, and what the answer does. `{size}` and the like stand for what the message says.
+        why: why the kernel asks, and what the answer does. `{path}`, `{size}` and the like stand for what the message
+            says.
         by: the program that made the kernel ask, as the kernel calls it; None: the act's own.
         newpath: the second path of renames, links and copies; empty for any.
         given: members of the request and texts that must be among what they say.

@@ -34,9 +34,12 @@ _NARROWEST: Final = 60
 
 
 class Terminal:
-    """Writes text with `write`, in colour or not; `width` columns wide."""
+    """Writes text with `write`, in colour or not; `width` columns wide; with `bytes_too` messages down to those."""
 
-    def __init__(self, write: Callable[[str], object], *, colours: bool, width: int | None = None) -> None:
+    def __init__(
+        self, write: Callable[[str], object], *, colours: bool, width: int | None = None, bytes_too: bool = False
+    ) -> None:
+        self._bytes_too = bytes_too
         self._write = write
         self._colours = colours
         columns = width or shutil.get_terminal_size((100, 24)).columns
@@ -139,6 +142,30 @@ class Terminal:
             head = self.paint(f"  {(said.who or 'kernel')[:9]:<10}", "program") if not number else " " * 12
             painted = " ".join(self.paint(text, style) if style else text for style, text in parts)
             self._write(f"{head}{painted}\n")
+        if self._bytes_too:
+            self.fields(exchange)
+
+    def fields(self, exchange: Exchange) -> None:
+        """The fields of a request and of its answer, each over its bytes."""
+        # Here, as the layouts of the fields need Construct, whose import takes a while.
+        from ..decode.dump import dump
+
+        for name, message in (("request", exchange.sent), ("answer", exchange.answer)):
+            if message is not None:
+                self._write(f"            {self.paint(f'{name}, {message.length} bytes', 'quiet')}\n")
+                for line in dump(message, exchange):
+                    self._field(f"          {line}")
+
+    def _field(self, line: str) -> None:
+        """A line of fields; the names of many flags go on below themselves."""
+        start = line.find(" = ") + 3
+        while len(line) > self._width:
+            cut = max(line.rfind("|", start, self._width), line.find("|", start)) + 1
+            if cut <= start:
+                break
+            self._write(f"{line[:cut]}\n")
+            line = " " * start + line[cut:]
+        self._write(f"{line}\n")
 
     def line(self, number: str, title: str) -> None:
         """A line of a list of chapters or exercises."""

@@ -97,8 +97,8 @@ class Reasons:
 
 
 def why(beat: Beat, exchange: Exchange) -> str:
-    """The reason, with the numbers of this exchange."""
-    return beat.why.format_map(_Said(arguments_of(exchange)))
+    """The reason, with the path and the numbers of this exchange."""
+    return beat.why.format_map(_Said([*arguments_of(exchange), ("path", name_text(exchange.path))]))
 
 
 class _Said(dict[str, str]):

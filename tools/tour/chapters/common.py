@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..stage import PYTHON, Act
 from ..story import KERNEL, Beat
 
-__all__ = ["attributes", "closed", "command", "looked_up", "python", "released", "shell"]
+__all__ = ["attributes", "closed", "command", "looked_up", "python", "released", "root", "shell"]
 
 
 def command(line: str) -> Act:
@@ -23,15 +23,27 @@ def python(program: str) -> Act:
     return Act((PYTHON, "-I", "-S", "-c", program), program)
 
 
+def root() -> Beat:
+    """The first GETATTR of a mount."""
+    return Beat(
+        "GETATTR",
+        "/",
+        "The mount is new, and the kernel knows nothing of its root. It needs type, owner and mode, to see whether the "
+        "program may go in.",
+        least=0,
+        anytime=True,
+    )
+
+
 def attributes(path: str, why: str = "", *, least: int = 0, by: str | None = None) -> Beat:
-    """GETATTR: mostly because what the kernel knows has become old."""
+    """GETATTR, because what the kernel knows has become old."""
     return Beat(
         "GETATTR",
         path,
         why
-        or "Before it uses a directory or tells anybody what is in an inode, the kernel wants attributes that it may "
-        "still believe. It asks where it has none yet, as after INIT, and where it made its own copy invalid: a new "
-        "name changes the directory, reading moves the access time.",
+        or "What the kernel knows of {path} has become old, and it asks before it believes it again. The server had "
+        "given it a day, but some things make the kernel doubt by itself: reading moves the access time, and names "
+        "that come and go change the directory.",
         by=by,
         least=least,
         most=3,

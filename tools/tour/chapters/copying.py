@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..served import Make
 from ..servers import Plain, WithoutCopy, WithoutCopy64
 from ..story import Beat, Chapter, OneOf, Scene, Step, Story
-from .common import attributes, closed, command, looked_up, released
+from .common import attributes, closed, command, looked_up, released, root
 
 __all__ = ["CHAPTER"]
 
@@ -71,6 +71,7 @@ _MOVED = (
 def _copy(to: str, *heart: Beat | OneOf) -> Story:
     path = f"/{to}"
     return (
+        root(),
         attributes("/"),
         looked_up(path, "cp looks whether there is such a file, or a directory of this name.", absent=True),
         looked_up("/big", "And what the source is.", least=0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..servers import Slow
 from ..stage import Act
 from ..story import KERNEL, Beat, Chapter, Scene, Step
-from .common import attributes, closed, command, looked_up, released
+from .common import attributes, closed, command, looked_up, released, root
 
 __all__ = ["CHAPTER"]
 
@@ -26,6 +26,7 @@ INTERRUPT.""",
                     "Ctrl-C",
                     Act(("cat", "mnt/hello"), "cat mnt/hello      # Ctrl-C while it waits", ctrl_c="READ"),
                     (
+                        root(),
                         attributes("/"),
                         looked_up("/hello", "As ever."),
                         Beat(

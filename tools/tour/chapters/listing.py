@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..servers import KeptListings, Plain, WithoutPlus
 from ..story import Beat, Chapter, Scene, Step
-from .common import attributes, command, looked_up, released, shell
+from .common import attributes, command, looked_up, released, root, shell
 
 __all__ = ["CHAPTER"]
 
@@ -78,7 +78,7 @@ it has seen. Names may come and go meanwhile.""",
                 Step(
                     "A listing",
                     command("ls mnt"),
-                    (attributes("/"), _OPENDIR, _FIRST, _NAMES_END, released("/", directory=True)),
+                    (root(), attributes("/"), _OPENDIR, _FIRST, _NAMES_END, released("/", directory=True)),
                     output="docs",
                 ),
                 Step(
@@ -109,6 +109,7 @@ it has seen. Names may come and go meanwhile.""",
                     command("ls -l mnt"),
                     (
                         _XATTR,
+                        root(),
                         attributes("/"),
                         _STATED,
                         _OPENDIR,
@@ -138,7 +139,7 @@ it has seen. Names may come and go meanwhile.""",
                 Step(
                     "A listing to be kept",
                     command("ls mnt"),
-                    (attributes("/"), _KEPT, _FIRST, _NAMES_END, released("/", directory=True)),
+                    (root(), attributes("/"), _KEPT, _FIRST, _NAMES_END, released("/", directory=True)),
                 ),
                 Step(
                     "Out of the cache",

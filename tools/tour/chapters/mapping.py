@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..servers import Plain
 from ..story import KERNEL, Beat, Chapter, Scene, Step
-from .common import attributes, closed, command, looked_up, python, released
+from .common import attributes, closed, command, looked_up, python, released, root
 
 __all__ = ["CHAPTER"]
 
@@ -55,6 +55,7 @@ changed pages of a shared mapping, the kernel writes them later, at a time of it
                     "Two touches",
                     python(_LOOK),
                     (
+                        root(),
                         attributes("/"),
                         looked_up("/big", "open(2) begins with the name."),
                         Beat("OPEN", "/big", "mmap itself sends nothing: the map is made in the kernel alone."),

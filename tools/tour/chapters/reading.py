@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..servers import HELLO, Plain
 from ..story import Beat, Chapter, Scene, Step
-from .common import attributes, closed, command, looked_up, python, released
+from .common import attributes, closed, command, looked_up, python, released, root
 
 __all__ = ["CHAPTER"]
 
@@ -40,6 +40,7 @@ than one that reads megabytes.""",
                     "A small file",
                     command("cat mnt/hello"),
                     (
+                        root(),
                         attributes("/"),
                         looked_up("/hello", "From the name to the nodeid, as in chapter 1."),
                         _OPEN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..servers import Plain
 from ..story import KERNEL, Beat, Chapter, OneOf, Scene, Step
-from .common import attributes, closed, command, looked_up, python, released
+from .common import attributes, closed, command, looked_up, python, released, root
 
 __all__ = ["CHAPTER"]
 
@@ -38,6 +38,7 @@ more with every LOOKUP, CREATE, MKDIR and entry of READDIRPLUS, and less by as m
                     "Into another directory",
                     command("mv mnt/hello mnt/docs/hi"),
                     (
+                        root(),
                         attributes("/"),
                         attributes("/docs"),
                         looked_up("/docs", "mv looks where it is to go."),
@@ -126,6 +127,7 @@ more with every LOOKUP, CREATE, MKDIR and entry of READDIRPLUS, and less by as m
                     "A file without a name",
                     python(_UNLINKED),
                     (
+                        root(),
                         attributes("/"),
                         looked_up("/hello", "One reference."),
                         Beat("OPEN", "/hello", "The program holds it open."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..servers import Plain, Writeback
 from ..story import KERNEL, Beat, Chapter, Scene, Step
-from .common import attributes, closed, command, looked_up, released, shell
+from .common import attributes, closed, command, looked_up, released, root, shell
 
 __all__ = ["CHAPTER"]
 
@@ -39,6 +39,7 @@ reaches the program that made it. The kernel also keeps the pages, for reading."
                     "A new file",
                     shell("echo one > mnt/new"),
                     (
+                        root(),
                         attributes("/"),
                         looked_up(
                             "/new", "Is there such a file? open(2) with O_CREAT opens it then.", absent=True, most=2
@@ -172,6 +173,7 @@ reaches the program that made it. The kernel also keeps the pages, for reading."
                     "A hundred small writes",
                     command("dd if=/dev/zero of=mnt/zeros bs=1K count=100 status=none"),
                     (
+                        root(),
                         attributes("/"),
                         looked_up("/zeros", "As above.", absent=True, most=2),
                         Beat("CREATE", "/zeros", "As above."),
