@@ -38,8 +38,9 @@ from mfs.disk import fsync_directory, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
-__all__ = ["Log", "LogDamaged", "LogEnd", "Replay", "drop_logs", "log_numbers", "replay"]
+__all__ = ["BrokenEnd", "Log", "LogDamaged", "LogEnd", "Replay", "broken_end", "drop_logs", "log_numbers", "replay"]
 
 MAX_PAYLOAD = 64 << 20
 """A longer record is refused, and taken for damage when read."""
@@ -52,6 +53,10 @@ _RECORD_HEAD = struct.Struct("<III")
 _FIRST = 512
 _STEP = 1 << 20
 _ZEROS = bytes(_STEP)
+_LEAST = 4096
+"""No log was ever shorter (steps are, in tests)."""
+_FAR = 1 << 20
+"""More records than that are not looked for behind a broken one."""
 _SPARE = "spare"
 _NEW = "new"
 _SUFFIX = ".log"
@@ -268,7 +273,7 @@ class _Reader:
         if own != seq:
             raise LogDamaged(path, f"its header says that it is log {own}")
         self._checksum: int = checksum
-        self._mark = salt & 0xFFFF_FFFF
+        self.mark = salt & 0xFFFF_FFFF
         self.before: LogEnd | None = None
         for payload, _ in self.records():
             if len(payload) != _END.size:
@@ -287,7 +292,7 @@ class _Reader:
                 if len(head) < _RECORD.size:
                     return
                 mark, length, at, crc = _RECORD.unpack(head)
-                if mark != self._mark or at != place or length > MAX_PAYLOAD:
+                if mark != self.mark or at != place or length > MAX_PAYLOAD:
                     return
                 payload = file.read(length)
                 checksum = zlib.crc32(payload, zlib.crc32(head[:12], checksum))
@@ -296,6 +301,57 @@ class _Reader:
                 yield payload, crc
                 file.seek(-length % 8, os.SEEK_CUR)
                 place += 1
+
+
+class BrokenEnd(NamedTuple):
+    """A record that is not whole: its place in the log at `path`, how long it says it is (0: not known), and whether
+    records follow it, or the file is shorter than it ever was.  Records are written one after the other: then it had
+    been acknowledged.
+    """
+
+    path: str
+    place: int
+    length: int
+    followed: bool
+
+
+def broken_end(directory: str | os.PathLike[str], seq: int) -> BrokenEnd | None:
+    """What stands behind the last whole record of log `seq`: None for nothing of this log.
+
+    Nothing at all can be said of a record whose first bytes are those of none.
+    """
+    path = os.path.join(os.fspath(directory), _name(seq))
+    try:
+        reader = _Reader(path, seq)
+    except FileNotFoundError:
+        return None
+    at, place = _FIRST, 0
+    for payload, _ in reader.records():
+        at += _RECORD.size + len(payload) + -len(payload) % 8
+        place += 1
+    with open(path, "rb") as file:
+        cut = os.fstat(file.fileno()).st_size < _LEAST
+        file.seek(at)
+        mark, length, said, _ = _RECORD.unpack(file.read(_RECORD.size).ljust(_RECORD.size, b"\0"))
+        own = mark == reader.mark and said == place and length <= MAX_PAYLOAD
+        followed = cut or _follows(file, at + 8, reader.mark, place)
+    return BrokenEnd(path, place, length if own else 0, followed) if own or followed else None
+
+
+def _follows(file: BinaryIO, start: int, mark: int, place: int) -> bool:
+    """Whether a record behind `place` begins anywhere from `start` on.  The mark is random: nothing else has it."""
+    file.seek(start)
+    wanted = mark.to_bytes(4, "little")
+    while data := file.read(_STEP):
+        # Records begin at multiples of 8, so no head lies over the end of a part.
+        found = data.find(wanted)
+        while found >= 0:
+            if not found % 8 and found + _RECORD.size <= len(data):
+                _, length, said, _ = _RECORD.unpack_from(data, found)
+                if place < said <= place + _FAR and length <= MAX_PAYLOAD:
+                    return True
+            found = data.find(wanted, found + 1)
+    return False
 
 
 def replay(directory: str | os.PathLike[str], first: int) -> Replay:

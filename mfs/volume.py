@@ -21,7 +21,7 @@ from typing import Protocol
 
 import trio
 
-from mfs.blocks.errors import BlockNotFound
+from mfs.blocks.errors import BlockNotFound, IndexDamaged
 from mfs.blocks.store import EmbeddedStore
 from mfs.commit.committer import Committer
 from mfs.commit.record import Commit, DamagedCommit
@@ -90,7 +90,7 @@ class Volume:
         repo = Repo.open(path, profile=profile, create=create)
         try:
             return cls._opened(repo)
-        except (DamagedCommit, DamagedLog, DamagedRecord, MalformedNode, BlockNotFound) as error:
+        except (DamagedCommit, DamagedLog, DamagedRecord, MalformedNode, BlockNotFound, IndexDamaged) as error:
             repo.close()
             raise RepoDamaged(repo.path, str(error), repo.index) from error
         except BaseException:
@@ -107,6 +107,9 @@ class Volume:
 
     @classmethod
     def _opened(cls, repo: Repo, mending: Mending | None = None) -> Volume:
+        if not repo.has_index() and (log_numbers(repo.log) or any(repo.segments.rglob("*"))):
+            # An empty one would be made, and then everything be given back that it does not lead to.
+            raise RepoDamaged(repo.path, "the block index is missing", repo.index)
         profile = repo.profile
         store = EmbeddedStore(repo.index, repo.segments, lambda n: leaf_wrapping(profile, n))
         try:

@@ -20,6 +20,7 @@ import errno
 import os
 import shutil
 import struct
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 import lmdb
@@ -90,12 +91,25 @@ class Index:
                 meminit=True,
                 max_spare_txns=2,
             )
+            if not read_only:
+                self._lengthen()
             self._blocks = self._env.open_db(b"blocks", create=not read_only)
             self._meta = self._env.open_db(b"meta", create=not read_only)
             self._segments = self._env.open_db(b"segments", create=not read_only)
             self._txn: lmdb.Transaction[memoryview] = self._env.begin(buffers=True)
         except lmdb.Error as error:
             raise self._translated(error) from error
+
+    def _lengthen(self) -> None:
+        """Have the file be as long as its pages: looking at one behind its end would end the process (SIGBUS).
+
+        Pages that were freed before they were written need not be there. Those that a file lost which was cut short are
+        zeros then, which LMDB complains of.
+        """
+        size = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        path = os.path.join(self.path, _DATA)
+        if os.stat(path).st_size < size <= MAP_SIZE:
+            os.truncate(path, size)
 
     def close(self) -> None:
         """Close the environment. Nothing else may be called afterwards."""
@@ -133,13 +147,14 @@ class Index:
 
     def meta(self, name: bytes) -> bytes | None:
         """A small record."""
-        value = self._txn.get(name, None, self._meta)
+        with self._read():
+            value = self._txn.get(name, None, self._meta)
         return None if value is None else bytes(value)
 
     def metas(self, prefix: bytes) -> dict[bytes, bytes]:
         """The small records whose names begin so."""
         found = {}
-        with self._txn.cursor(self._meta) as cursor:
+        with self._read(), self._txn.cursor(self._meta) as cursor:
             more = cursor.set_range(prefix)
             while more and bytes(cursor.key()).startswith(prefix):
                 found[bytes(cursor.key())] = bytes(cursor.value())
@@ -150,7 +165,7 @@ class Index:
         """All keys in order, also across a `renew`. What is written while walking may or may not be seen."""
         last = b""
         while True:
-            with self._txn.cursor(self._blocks) as cursor:
+            with self._read(), self._txn.cursor(self._blocks) as cursor:
                 found: list[bytes] = []
                 more = cursor.set_range(last) if last else cursor.first()
                 while more and len(found) < _STEP:
@@ -176,14 +191,14 @@ class Index:
 
     def keys(self, snapshot: lmdb.Transaction[memoryview]) -> Iterator[bytes]:
         """The multihashes of that moment, in order."""
-        with snapshot.cursor(self._blocks) as cursor:
+        with self._read(), snapshot.cursor(self._blocks) as cursor:
             for key in cursor.iternext(keys=True, values=False):
                 yield bytes(key)
 
     def entries_behind(self, last: bytes, count: int) -> list[tuple[bytes, int, bytes]]:
         """The next entries behind a key: key, kind, and the packed pieces (inline: length of the block, u64)."""
         found: list[tuple[bytes, int, bytes]] = []
-        with self._txn.cursor(self._blocks) as cursor:
+        with self._read(), self._txn.cursor(self._blocks) as cursor:
             more = cursor.set_range(last) if last else cursor.first()
             while more and len(found) < count:
                 key, value = bytes(cursor.key()), cursor.value()
@@ -195,7 +210,7 @@ class Index:
 
     def segment_ends(self) -> dict[int, int]:
         """For every segment that an entry ever pointed to, the end of the highest piece."""
-        with self._txn.cursor(self._segments) as cursor:
+        with self._read(), self._txn.cursor(self._segments) as cursor:
             return {_NUMBER.unpack(number)[0]: _END.unpack(end)[0] for number, end in cursor}
 
     def stored_bytes(self) -> int:
@@ -205,6 +220,13 @@ class Index:
             stat = self._txn.stat(db) if db is not None else self._env.stat()
             pages += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
         return pages * self._env.stat()["psize"]
+
+    @contextmanager
+    def _read(self) -> Iterator[None]:
+        try:
+            yield
+        except lmdb.Error as error:
+            raise self._translated(error) from error
 
     # Writing
 

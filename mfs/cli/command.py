@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from mfs.cli.grammar import copying, exchange, files, history, mounting, naming
+from mfs.cli.grammar import checking, copying, exchange, files, history, mounting, naming
 from mfs.cli.grammar.common import Commands
 from mfs.cli.problem import Problem
 
@@ -30,7 +30,7 @@ environment:
   RAWFUSE_DEVICE   the FUSE device, where --device does not name one (default: /dev/fuse)
 
 exit status: 0 when it was done, 1 when it was not (the reason is on standard error), 2 for a wrong command line;
-of `mfs run`, that of its command. `mfs COMMAND --help` says more.
+of `mfs run`, that of its command; `mfs fsck` has its own. `mfs COMMAND --help` says more.
 """
 
 SUBJECTS: tuple[Callable[[Commands], None], ...] = (
@@ -40,6 +40,7 @@ SUBJECTS: tuple[Callable[[Commands], None], ...] = (
     exchange.declare,
     history.declare,
     naming.declare,
+    checking.declare,
 )
 """What declares the commands, in the order of `mfs --help`."""
 

@@ -49,7 +49,11 @@ def _of_repository(error: BaseException) -> Problem | None:
     if isinstance(error, RepoLocked):
         return Problem(str(error), *_where_mounted(error.path, error.pid))
     if isinstance(error, RepoDamaged):
-        return Problem(str(error), "Nothing was changed. Make a copy of the directory before you try anything on it.")
+        return Problem(
+            str(error),
+            f"Nothing was changed. mfs fsck --repo {error.path} says what is damaged, and with --repair mends it;",
+            "make a copy of the directory first, if there is room.",
+        )
     return Problem(str(error))
 
 

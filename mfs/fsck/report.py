@@ -16,9 +16,10 @@ class Finding:
 
     Attributes:
         kind: what it is about: "repository", "index", "block", "commit", "map" (of metadata), "directory", "file",
-            "inode", "log", "segment", "snapshot".
+            "inode", "log", "segment", "snapshot", "pin", "key".
         what: what is wrong with it.
         path: whose it is, in the tree; None where that is nobody's or not known.
+        links: the other paths of the same file.
         snapshot: in which snapshot or older commit, None for the present tree.
         ranges: of a file, the bytes that are lost (from, up to).
         repair: what was done about it; None for nothing.
@@ -30,6 +31,7 @@ class Finding:
     snapshot: str | None = None
     ranges: list[tuple[int, int]] = field(default_factory=list)
     repair: str | None = None
+    links: list[bytes] = field(default_factory=list)
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Report:
 
     Attributes:
         findings: everything that is wrong; nothing in a sound repository.
+        notes: what is worth knowing and need not be wrong.
         blocks, bytes: how many blocks were verified, and how long they are.
         garbage: how many of them nothing leads to (`mfs gc` removes them).
         inodes: how many there are in the present tree.
@@ -45,6 +48,7 @@ class Report:
     """
 
     findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     blocks: int = 0
     bytes: int = 0
     garbage: int = 0
@@ -58,8 +62,12 @@ class Report:
             return CLEAN
         return CORRECTED if all(finding.repair is not None for finding in self.findings) else UNCORRECTED
 
-    def repaired(self, how: str, *kinds: str, snapshot: bool = False) -> None:
-        """Everything of these kinds in the present tree is mended."""
+    def repaired(self, how: str, *kinds: str, snapshot: str | None = None) -> None:
+        """Everything of these kinds in the present tree, or in a snapshot, is mended."""
         for finding in self.findings:
-            if finding.kind in kinds and finding.repair is None and (snapshot or finding.snapshot is None):
+            if finding.kind in kinds and finding.repair is None and finding.snapshot == snapshot:
                 finding.repair = how
+
+    def found(self, *kinds: str) -> bool:
+        """Whether something of these kinds is wrong."""
+        return any(finding.kind in kinds for finding in self.findings)

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mfs.blocks.errors import BlockNotFound
 from mfs.blocks.index import EXTENTS, INLINE, WRAPPED
@@ -19,16 +19,29 @@ if TYPE_CHECKING:
     from mfs.blocks.pieces import Piece
     from mfs.blocks.store import EmbeddedStore
 
-__all__ = ["CLEAN", "MAPPED", "REACHED", "Sound"]
+__all__ = ["CLEAN", "MAPPED", "PINNED", "REACHED", "Sound"]
 
-REACHED, CLEAN, MAPPED = 1, 2, 4
-"""Marks: something leads to the block; everything below it (as a file) is sound; it was walked as a map's node."""
+REACHED, CLEAN, MAPPED, PINNED = 1, 2, 4, 8
+"""Marks: something leads to the block; everything below it (as a file) is sound; it was walked as a map's node, or as
+what a pin keeps."""
 
 _STEP = 256
 _WORKERS = 2
 _READ = 1 << 20
+_LONGEST = 64 << 20
+"""Bytes; no block is longer, whatever an entry says."""
 _RAW = b"\x01\x55"
 _SHA2_256 = b"\x12\x20"
+
+
+class _Hashed(NamedTuple):
+    """A block that a worker thread looks at."""
+
+    multihash: bytes
+    kind: int
+    where: bytes
+    pieces: tuple[Piece, ...]
+    hashed: Future[str | None]
 
 
 class Sound:
@@ -42,6 +55,9 @@ class Sound:
     ) -> None:
         self.store = store
         self.bad: dict[bytes, str] = {}
+        self.ends: dict[int, int] = {}
+        """For each segment, the end of the highest piece of a sound block."""
+        self._entries: dict[bytes, tuple[int, bytes]] = {}
         self.blocks = 0
         self.bytes = 0
         self._wrap = wrap
@@ -61,7 +77,7 @@ class Sound:
 
     def verify(self) -> Iterator[int]:
         """Read and hash every block; gives from time to time how many were.  OSError: the index cannot be read."""
-        waiting: list[tuple[bytes, Future[str | None]]] = []
+        waiting: list[_Hashed] = []
         with ThreadPoolExecutor(_WORKERS) as pool:
             last = b""
             while entries := self.store.entries_behind(last, _STEP):
@@ -70,15 +86,18 @@ class Sound:
                     if kind == INLINE:
                         block = self.store.get(CID(_RAW + multihash))
                         self.bytes += len(block)
-                        self._note(multihash, _against(multihash, block))
+                        self._note(multihash, _against(multihash, block), kind, where)
                         continue
                     try:
                         pieces = unpack_pieces(where)
+                        if total_length(pieces) > _LONGEST:
+                            raise ValueError(f"its entry says {total_length(pieces)} bytes, no block is so long")
                     except ValueError as error:
-                        self._note(multihash, str(error))
+                        self._note(multihash, str(error), kind, where)
                         continue
                     self.bytes += total_length(pieces)
-                    waiting.append((multihash, pool.submit(self._extents, multihash, kind, pieces)))
+                    hashed = pool.submit(self._extents, multihash, kind, pieces)
+                    waiting.append(_Hashed(multihash, kind, where, pieces, hashed))
                 last = entries[-1][0]
                 # What is being hashed is not proportional to the store.
                 while len(waiting) > 2 * _STEP:
@@ -88,14 +107,40 @@ class Sound:
                 self._settle(waiting)
         yield self.blocks
 
-    def _settle(self, waiting: list[tuple[bytes, Future[str | None]]]) -> None:
-        for multihash, future in waiting[:_STEP]:
-            self._note(multihash, future.result())
+    def _settle(self, waiting: list[_Hashed]) -> None:
+        for multihash, kind, where, pieces, hashed in waiting[:_STEP]:
+            wrong = hashed.result()
+            self._note(multihash, wrong, kind, where)
+            if wrong is None:
+                for number, offset, length in pieces:
+                    if number and self.ends.get(number, 0) < offset + length:
+                        self.ends[number] = offset + length
         del waiting[:_STEP]
 
-    def _note(self, multihash: bytes, wrong: str | None) -> None:
+    def _note(self, multihash: bytes, wrong: str | None, kind: int, where: bytes) -> None:
         if wrong is not None:
             self.bad[multihash] = wrong
+            self._entries[multihash] = kind, where
+
+    def read_anyway(self, multihash: bytes) -> Iterator[tuple[int, bytes]]:
+        """What can be read of a bad block: parts of it, each with where it begins."""
+        kind, where = self._entries[multihash]
+        if kind == INLINE:
+            yield 0, self.store.get(CID(_RAW + multihash))
+            return
+        try:
+            pieces = unpack_pieces(where)
+        except ValueError:
+            return
+        at = 0
+        for piece in pieces:
+            for start in range(0, min(piece[2], _LONGEST), _READ):
+                try:
+                    yield at + start, self.store.segments.read((piece,), start, min(start + _READ, piece[2]))
+                except OSError:
+                    # The end of a segment, or nothing of it, is there.
+                    break
+            at += piece[2]
 
     def _extents(self, multihash: bytes, kind: int, pieces: tuple[Piece, ...]) -> str | None:
         if kind not in (EXTENTS, WRAPPED):

@@ -232,8 +232,13 @@ class TreeCheck:
         if lost or (not inode.size and not self._is_here(inode.cid)):
             self.damage.files[ino] = lost
             count = sum(stop - start for start, stop in lost)
-            path = self._path(ino, inode)
-            self._find("file", f"{count} of {inode.size} bytes are lost", path, list(lost))
+            self._find(
+                "file",
+                f"{count} of {inode.size} bytes are lost",
+                self._path(ino, inode),
+                list(lost),
+                [self._path_of(*reference) for reference in inode.references[1:]],
+            )
 
     def _is_here(self, cid: CID) -> bool:
         if codec_of(cid) == RAW:
@@ -331,16 +336,29 @@ class TreeCheck:
         return False
 
     def _path(self, ino: int, inode: Inode) -> bytes | None:
+        if inode.references:
+            return self._path_of(*inode.references[0])
         try:
-            return self._past.path(*inode.references[0]) if inode.references else self._past.path(ino)
+            return self._past.path(ino)
         except (BlockNotFound, MalformedNode, DamagedRecord):
-            return inode.references[0][1] if inode.references else None
+            return None
+
+    def _path_of(self, directory: int, name: bytes) -> bytes:
+        try:
+            return self._past.path(directory, name)
+        except (BlockNotFound, MalformedNode, DamagedRecord):
+            return name
 
     def _links(self, what: str, path: bytes | None) -> None:
         self.damage.links = True
         self._find("inode", what, path)
 
     def _find(
-        self, kind: str, what: str, path: bytes | None = None, ranges: list[tuple[int, int]] | None = None
+        self,
+        kind: str,
+        what: str,
+        path: bytes | None = None,
+        ranges: list[tuple[int, int]] | None = None,
+        links: list[bytes] | None = None,
     ) -> None:
-        self._report.findings.append(Finding(kind, what, path, self._name, ranges or []))
+        self._report.findings.append(Finding(kind, what, path, self._name, ranges or [], None, links or []))

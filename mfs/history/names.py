@@ -32,6 +32,7 @@ __all__ = [
     "add_pin",
     "add_snapshot",
     "check_name",
+    "pin_named",
     "pins",
     "remove",
     "snapshot_named",
@@ -107,6 +108,13 @@ def pins(store: EmbeddedStore) -> list[Pin]:
         Pin(key[len(PIN) :].decode("utf-8", "replace"), *_fields(key, record, "cid"))
         for key, record in store.metas(PIN).items()
     ]
+
+
+def pin_named(store: EmbeddedStore, name: str) -> Pin | None:
+    """The pin of this name, None where there is none.  DamagedCommit: its record is not one."""
+    key = PIN + name.encode("utf-8", "surrogatepass")
+    record = store.get_meta(key) if len(key) <= MAX_NAME + len(PIN) else None
+    return None if record is None else Pin(name, *_fields(key, record, "cid"))
 
 
 def add_snapshot(store: EmbeddedStore, name: str, commit: CID, now: int) -> Snapshot:

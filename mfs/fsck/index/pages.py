@@ -33,6 +33,8 @@ _VERSION = 1
 _NONE = (1 << 64) - 1
 _MAX_KEY = 511
 _MAX_DEPTH = 32
+_PAGES_MAX = (1 << 40) // PAGE_SIZE
+"""As large as an index can be (:mod:`mfs.blocks.index`)."""
 
 
 class Unsound(Exception):
@@ -87,20 +89,28 @@ class IndexFile:
     def check(self) -> Iterator[None]:
         """Walk the newest state, and the list of free pages.  Raises :class:`Unsound`."""
         states = [self._state(number) for number in (0, 1)]
+        (even, *_), (odd, *_) = states
+        if (even, odd) != (0, 0) and not (abs(even - odd) == 1 and even % 2 == 0):
+            # They are written in turn; where one is not what it was, LMDB would go back to the other.
+            raise Unsound(f"its two states are those of changes {even} and {odd}")
         _, databases, self._last = max(states)
-        if self._last >= self.pages:
-            raise Unsound(f"it ends at page {self.pages}, page {self._last} is in use")
+        if self._last >= _PAGES_MAX:
+            raise Unsound(f"it says that it has {self._last} pages")
         self._used = bytearray(self._last + 1)
         self._used[0] = self._used[1] = 1
         free, main = databases
         named: list[_Database] = []
         for node in self._walk(main, "the list of databases"):
-            if not node.flags & _SUB or len(node.data) != _DB.size:
+            if node.flags != _SUB or len(node.data) != _DB.size:
                 raise Unsound(f"{node.key!r} is not a database")
             named.append(_Database(*_DB.unpack(node.data)))
+            if named[-1].flags:
+                raise Unsound(f"the database {node.key!r} is of another kind")
             yield
         for database in named:
-            for _ in self._walk(database, "a database"):
+            for node in self._walk(database, "a database"):
+                if node.flags & ~_BIG:
+                    raise Unsound(f"the entry {node.key.hex()} is of another kind")
                 yield
         for node in self._walk(free, "the list of free pages"):
             data = node.data if not node.big else self._long(node)
@@ -108,9 +118,12 @@ class IndexFile:
             numbers = struct.unpack(f"<{count}Q", data[: count * 8])
             if not count or numbers[0] > count - 1:
                 raise Unsound("the list of free pages is broken")
+            before = self._last + 1
             for number in numbers[1 : numbers[0] + 1]:
-                if not 1 < number <= self._last or self._used[number]:
-                    raise Unsound(f"page {number} is listed as free and is not")
+                if not 1 < number < before or self._used[number]:
+                    raise Unsound(f"page {number} is listed as free and is not, or out of order")
+                self._used[number] = 1
+                before = number
             yield
 
     def _state(self, number: int) -> tuple[int, tuple[_Database, _Database], int]:
@@ -147,7 +160,7 @@ class IndexFile:
 
     def _below(self, number: int, depth: int, what: str) -> Iterator[_Node]:
         flags, nodes = self._page(number)
-        if flags & _KIND != (_LEAF if depth == 1 else _BRANCH):
+        if flags != (_LEAF if depth == 1 else _BRANCH):
             raise Unsound(f"page {number} of {what} is of another kind")
         for place, node in enumerate(nodes):
             if depth > 1:
@@ -165,10 +178,13 @@ class IndexFile:
     def _page(self, number: int) -> tuple[int, list[_Node]]:
         if not 1 < number <= self._last or self._used[number]:
             raise Unsound(f"page {number} is used twice, or is none")
+        if number >= self.pages:
+            # Behind its end there may be free pages that were never written.
+            raise Unsound(f"it ends at page {self.pages}, page {number} is in use")
         self._used[number] = 1
         own, _, flags, lower, upper = _PAGE.unpack_from(self._map, number * PAGE_SIZE)
-        if own != number:
-            raise Unsound(f"page {number} says that it is page {own}")
+        if own != number or flags not in (_BRANCH, _LEAF):
+            raise Unsound(f"page {number} says that it is page {own}, of kind {flags:#x}")
         nodes = list(self._nodes(number, flags, lower, upper))
         return flags, nodes
 
@@ -203,7 +219,7 @@ class IndexFile:
         (number,) = _NUMBER.unpack(node.data)
         (pages,) = _OVERFLOW_PAGES.unpack_from(self._map, number * PAGE_SIZE + 12)
         for page in range(number, number + pages):
-            if page > self._last or self._used[page]:
+            if page > min(self._last, self.pages - 1) or self._used[page]:
                 raise Unsound(f"page {page} is used twice, or is none")
             self._used[page] = 1
 
@@ -211,11 +227,11 @@ class IndexFile:
         """The value in overflow pages."""
         (number,) = _NUMBER.unpack(node.data)
         count = -(-(_PAGE.size + node.big) // PAGE_SIZE)
-        if not 1 < number or number + count > self._last + 1:
+        if not 1 < number or number + count > min(self._last + 1, self.pages):
             raise Unsound(f"a value of {node.big} bytes lies in page {number}")
         own, _, flags, _, _ = _PAGE.unpack_from(self._map, number * PAGE_SIZE)
         (pages,) = _OVERFLOW_PAGES.unpack_from(self._map, number * PAGE_SIZE + 12)
-        if own != number or flags & _KIND != _OVERFLOW or pages < count:
+        if own != number or flags != _OVERFLOW or pages < count:
             raise Unsound(f"page {number} does not hold a long value")
         start = number * PAGE_SIZE + _PAGE.size
         return self._map[start : start + node.big]

@@ -12,7 +12,7 @@ from mfs.blocks.index import EXTENTS, INLINE, WRAPPED, Index
 from mfs.blocks.pieces import unpack_pieces
 from mfs.commit.record import Commit, DamagedCommit
 from mfs.disk import fsync_directory
-from mfs.fsck.pages import IndexFile, Unsound
+from mfs.fsck.index.pages import IndexFile, Unsound
 from mfs.unixfs.cid import CID, verify_block
 from mfs.unixfs.errors import UnixFSError
 from mfs.unixfs.varint import read_strict_uvarint

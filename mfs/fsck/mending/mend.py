@@ -2,7 +2,7 @@
 
 * A block that is not what its CID says is removed from the index; whoever stores those bytes again heals it.
 * Of a file, the bytes that are lost become zeros: the file keeps its name, size and everything else, and is told of.
-* A directory block is made again from the metadata map; the map, from what is left (:mod:`mfs.fsck.rebuild`).
+* A directory block is made again from the metadata map; the map, from what is left (:mod:`mfs.fsck.mending.rebuild`).
 * The log is played as far as it can be.
 
 All of it ends in a commit of its own; until that is durable, the old one stands.
@@ -20,6 +20,8 @@ from mfs.commit.record import Commit
 from mfs.file.content import Content
 from mfs.file.medium import StoreMedium
 from mfs.fsck.files import complement, lost_ranges
+from mfs.fsck.mending.orphans import Orphans
+from mfs.fsck.paths import paths_of
 from mfs.fsck.report import Finding, Report
 from mfs.fsck.sound import Sound
 from mfs.fsck.tree import Damage
@@ -37,26 +39,19 @@ if TYPE_CHECKING:
     from mfs.blocks.segments import Segments
     from mfs.repo import Repo
 
-__all__ = ["mend", "remove_bad"]
+__all__ = ["Mender", "mend"]
 
 _STEP = 1 << 20
 _DTYPE_DIRECTORY = 4
 
 
-def remove_bad(sound: Sound) -> None:
-    """Remove the blocks that are not what their CIDs say, durably."""
-    for multihash in sound.bad:
-        sound.store.drop(multihash)
-    sound.store.sync()
-
-
-def mend(repo: Repo, commit: Commit, damage: Damage, sound: Sound, report: Report) -> Commit:
-    """Open the repository, whose newest commit is `commit`, mend what `damage` says of it, and commit that.
+def mend(repo: Repo, damage: Damage, sound: Sound, report: Report) -> Commit:
+    """Open the repository, mend what `damage` says of its newest commit, and commit that.
 
     The metadata map is whole already, and the store of `sound` is the caller's and may be closed: `sound` knows what
     is bad.  Returns the new commit.  OSError: the disk.
     """
-    mending = _Mending(damage, sound, report)
+    mending = Mender(damage, sound, report)
 
     async def work() -> Commit:
         with Volume.mended(repo, mending) as volume:
@@ -67,8 +62,8 @@ def mend(repo: Repo, commit: Commit, damage: Damage, sound: Sound, report: Repor
     return trio.run(work)
 
 
-class _Mending:
-    """What opens a damaged volume (:class:`mfs.volume.Mending`)."""
+class Mender:
+    """What opens a damaged volume (:class:`mfs.volume.Mending`), and mends any tree of one."""
 
     def __init__(self, damage: Damage, sound: Sound, report: Report) -> None:
         self._damage = damage
@@ -77,15 +72,9 @@ class _Mending:
 
     def play(self, tree: Tree, medium: StoreMedium, logs: Replay, restore: Callable[[int, int, bytes], None]) -> None:
         self._sound.store = medium.store
-        for ino, lost in self._damage.files.items():
-            if tree.meta.get(inode_key(ino)) is not None:
-                file = tree.file(ino)
-                self._zeroed(file.content, medium, lost)
-                tree.touched(file)
-        for ino in self._damage.directories:
-            if tree.meta.get(inode_key(ino)) is not None:
-                self._made_again(tree, ino)
+        self.mend(tree, medium)
         self._play(tree, logs, restore)
+        Orphans(tree, self._report).adopt()
         for node in list(tree.dirty.values()):
             if isinstance(node, Directory):
                 self._counted(tree, node)
@@ -95,6 +84,17 @@ class _Mending:
                 again = lost_ranges(self._sound, base, content.base_size) if base is not None else []
                 if again:
                     self._zeroed(content, medium, again)
+
+    def mend(self, tree: Tree, medium: StoreMedium) -> None:
+        """Put zeros in the place of what is lost of files, and have the blocks of directories made again."""
+        for ino, lost in self._damage.files.items():
+            if tree.meta.get(inode_key(ino)) is not None:
+                file = tree.file(ino)
+                self._zeroed(file.content, medium, lost)
+                tree.touched(file)
+        for ino in self._damage.directories:
+            if tree.meta.get(inode_key(ino)) is not None:
+                self._made_again(tree, ino)
 
     def _counted(self, tree: Tree, directory: Directory) -> None:
         """The log counts names that may be lost."""
@@ -133,7 +133,7 @@ class _Mending:
         tree.touched(node)
 
     def _play(self, tree: Tree, logs: Replay, restore: Callable[[int, int, bytes], None]) -> None:
-        told = sum(finding.kind == "log" for finding in self._report.findings)
+        told = self._report.found("log")
         try:
             for record in logs:
                 try:
@@ -158,9 +158,11 @@ class _Mending:
                     segments.read(leaf.pieces)
                 except OSError as error:
                     start = index * node.content.medium.chunk
-                    path = node.references[0][1] if node.references else None
+                    path, *links = paths_of(tree, node) or [b""]
                     where = [(start, start + leaf.length)]
-                    self._report.findings.append(Finding("file", str(error), path, None, where, "zeros now"))
+                    self._report.findings.append(
+                        Finding("file", str(error), path or None, None, where, "zeros now", links)
+                    )
                     node.content.write(start, (0, 0, leaf.length))
 
     def _find(self, kind: str, what: str) -> None:

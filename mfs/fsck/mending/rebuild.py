@@ -10,11 +10,13 @@ This holds the whole map in memory, some 600 bytes an inode: it is for repositor
 from __future__ import annotations
 
 import stat
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfs.blocks.errors import BlockNotFound
+from mfs.fsck.mending.newmap import write_map
+from mfs.fsck.mending.orphans import MODE, PLACE, free_name
 from mfs.fsck.report import Finding, Report
 from mfs.fsck.sound import Sound
 from mfs.fsck.tree import MapReader
@@ -26,17 +28,11 @@ from mfs.tree.record import (
     NO_STATS,
     ROOT_INO,
     DamagedRecord,
-    Entry,
     Inode,
-    cookie_of,
-    entry_key,
     inode_key,
-    pack_attributes,
-    pack_content,
-    pack_entries,
-    pack_references,
     unpack_entries,
     unpack_inode,
+    xattr_key,
 )
 from mfs.unixfs.cid import CID, RAW, codec_of
 from mfs.unixfs.dagpb import PBLink
@@ -49,8 +45,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Rebuilt", "rebuild"]
 
-_BATCH = 5000
 _Names = dict[bytes, int]
+_FOREIGN = 1
+"""Of a file: it may be laid out in any way, and is looked over before it is changed."""
 
 
 @dataclass
@@ -72,7 +69,8 @@ def rebuild(sound: Sound, commit: Commit, older: Iterable[Commit], report: Repor
     work.recover(older)
     work.name_again()
     work.walk()
-    return Rebuilt(work.write(), work.next_ino, work.directories)
+    work.tell()
+    return Rebuilt(work.written(), work.next_ino, work.directories)
 
 
 class _Rebuild:
@@ -82,6 +80,8 @@ class _Rebuild:
         self._report = report
         self._nodes = NodeCache(sound.get)
         self._reader = MapReader(sound, commit.meta)
+        self._unread = False
+        """Whether a directory's block cannot be read."""
         self._inodes: dict[int, Inode] = {}
         self._names: dict[int, _Names] = {}
         self._extras: dict[bytes, bytes] = {}
@@ -145,6 +145,10 @@ class _Rebuild:
                 if name not in names and ino not in self._stale:
                     names[name] = ino
 
+    def written(self) -> CID | None:
+        """Put the map; returns its root."""
+        return write_map(self._sound.store, self._inodes, self._names, self._extras)
+
     # -- against UnixFS ---------------------------------------------------------------------------------------------
 
     def walk(self) -> None:
@@ -155,8 +159,14 @@ class _Rebuild:
         if self._commit.root is not None:
             self._inodes[ROOT_INO] = root._replace(cid=self._commit.root)
         references: dict[int, list[tuple[int, bytes]]] = {}
-        waiting = [ROOT_INO] + ([NAMES_INO] if NAMES_INO in self._inodes else [])
-        seen = set(waiting)
+        seen = {ROOT_INO} | ({NAMES_INO} & self._inodes.keys())
+        self._follow(list(seen), seen, references)
+        self._adopt(seen, references)
+        self._inodes = {
+            ino: self._named(ino, inode, references.get(ino, [])) for ino, inode in self._inodes.items() if ino in seen
+        }
+
+    def _follow(self, waiting: list[int], seen: set[int], references: dict[int, list[tuple[int, bytes]]]) -> None:
         while waiting:
             ino = waiting.pop()
             names = self._names.setdefault(ino, {})
@@ -171,13 +181,54 @@ class _Rebuild:
                 seen.add(child)
                 references.setdefault(child, []).append((ino, name))
             self._counted(ino, names)
-        for ino in self._inodes.keys() - seen:
-            known = self._inodes[ino].references
-            path = known[0][1] if known else None
-            self._report.findings.append(Finding("inode", f"inode {ino} has no name any more", path, repair="removed"))
-        self._inodes = {
-            ino: self._named(ino, inode, references.get(ino, [])) for ino, inode in self._inodes.items() if ino in seen
-        }
+
+    def _adopt(self, seen: set[int], references: dict[int, list[tuple[int, bytes]]]) -> None:
+        """Name those that no name leads to any more in a directory of their own, with all that is below them."""
+        # What an older commit knew, and no directory names, was removed since: unless a directory cannot be read.
+        ours = self._inodes.keys() if self._unread else self._inodes.keys() - self._stale
+        while left := sorted(ours - seen):
+            below = {child for ino in left if self._is_directory(ino) for child in self._names.get(ino, {}).values()}
+            place, names = self._place(seen, references)
+            for ino in [ino for ino in left if ino not in below] or left[:1]:
+                known = self._inodes[ino].references
+                name = free_name(known[0][1] if known else b"", ino, names)
+                names[name] = ino
+                seen.add(ino)
+                references.setdefault(ino, []).append((place, name))
+                self._report.findings.append(
+                    Finding("inode", "no name leads to it", self._path(place, name), repair="given this name")
+                )
+                if self._is_directory(ino):
+                    self._follow([ino], seen, references)
+            self._counted(place, names)
+            self._counted(ROOT_INO, self._names[ROOT_INO])
+
+    def _place(self, seen: set[int], references: dict[int, list[tuple[int, bytes]]]) -> tuple[int, _Names]:
+        top = self._names[ROOT_INO]
+        name = PLACE
+        while (ino := top.get(name)) is not None and not self._is_directory(ino):
+            name += b"+"
+        if ino is None:
+            ino = top[name] = self.next_ino
+            self.next_ino += 1
+            root = self._inodes[ROOT_INO]
+            made = self._made(None, MODE, root.uid, root.gid)
+            self._inodes[ino] = made._replace(references=((ROOT_INO, name),))
+            seen.add(ino)
+            references[ino] = [(ROOT_INO, name)]
+        self.directories |= {ino, ROOT_INO}
+        return ino, self._names.setdefault(ino, {})
+
+    def tell(self) -> None:
+        """Whose extended attributes are lost, or older than they were."""
+        for ino, inode in self._inodes.items():
+            start, stop = xattr_key(ino), inode_key(ino + 1)
+            lost = [low for low, high in self._reader.lost if low < stop and (high is None or high > start)]
+            if inode.has_xattrs and lost:
+                which = [repr(low[len(start) :])[1:] for low in lost if low.startswith(start) and low != start]
+                what = f"extended attributes ({', '.join(which) or 'maybe'}) are lost, or as in an older commit"
+                path = self._path(*inode.references[0]) if inode.references else b""
+                self._report.findings.append(Finding("inode", what, path, repair="given those that are left"))
 
     def _is_directory(self, ino: int) -> bool:
         inode = self._inodes.get(ino)
@@ -199,6 +250,7 @@ class _Rebuild:
         inode = self._inodes[ino]
         links = self._unixfs(inode.cid) if ino != NAMES_INO else {}
         if links is None:
+            self._unread = True
             self.directories.add(ino)
         for name, link in (links or {}).items():
             self._agreed(inode, ino, names, name, link)
@@ -240,12 +292,16 @@ class _Rebuild:
             # What is counted of it is older, or lost.
             self.directories.add(child)
         if known is not None and _matches(known, node):
-            size = node.size if isinstance(node, FileNode) else known.size
-            self._inodes[child] = known._replace(cid=link.hash, size=size, tsize=link.tsize or 0)
+            known = known._replace(cid=link.hash, tsize=link.tsize or 0)
+            if isinstance(node, FileNode):
+                known = known._replace(size=node.size, entries=_FOREIGN)
+            self._inodes[child] = known
             return
         kind = _kind(node)
         made = self._made(link.hash, kind, above.uid, above.gid)
-        made = made._replace(tsize=link.tsize or 0, size=node.size if isinstance(node, FileNode) else 0)
+        made = made._replace(tsize=link.tsize or 0)
+        if isinstance(node, FileNode):
+            made = made._replace(size=node.size, entries=_FOREIGN)
         if isinstance(node, SymlinkNode):
             made = made._replace(target=node.target, size=len(node.target))
         self._inodes[child] = made
@@ -288,35 +344,6 @@ class _Rebuild:
             parts.append(own)
         return b"/".join(reversed(parts))
 
-    # -- the new map ------------------------------------------------------------------------------------------------
-
-    def write(self) -> CID | None:
-        """Put the map; returns its root."""
-        store = self._sound.store
-        tree = BTree(store.get, store.put, None)
-        batch: list[tuple[bytes, bytes | None]] = []
-        for item in sorted(self._items()):
-            batch.append(item)
-            if len(batch) == _BATCH:
-                tree.root = _finished(tree.update(batch))
-                batch = []
-        return _finished(tree.update(batch)) if batch else tree.root
-
-    def _items(self) -> Iterator[tuple[bytes, bytes]]:
-        for ino, inode in self._inodes.items():
-            yield inode_key(ino), _packed(inode)
-            slots: dict[int, dict[bytes, Entry]] = {}
-            for name, child in self._names.get(ino, {}).items() if stat.S_ISDIR(inode.mode) else ():
-                cookie = cookie_of(name)
-                slots.setdefault(cookie, {})[name] = Entry(child, self._inodes[child].mode >> 12, cookie)
-            for cookie, slot in slots.items():
-                value = pack_entries(slot)
-                if value is not None:
-                    yield entry_key(ino, cookie), value
-        for key, value in self._extras.items():
-            if int.from_bytes(key[:8], "big") in self._inodes:
-                yield key, value
-
 
 def _in_unixfs(inode: Inode) -> bool:
     return stat.S_ISREG(inode.mode) or stat.S_ISDIR(inode.mode) or stat.S_ISLNK(inode.mode)
@@ -334,25 +361,6 @@ def _matches(inode: Inode, node: Node) -> bool:
     if stat.S_IFMT(inode.mode) != stat.S_IFMT(_kind(node)):
         return False
     return not isinstance(node, SymlinkNode) or node.target == inode.target
-
-
-def _packed(inode: Inode) -> bytes:
-    return b"".join(
-        (
-            pack_attributes(*inode[:9], inode.has_xattrs),
-            pack_content(inode.size, inode.tsize, inode.entries, inode.stats, inode.cid),
-            pack_references(inode.references, inode.target),
-        )
-    )
-
-
-def _finished(steps: Generator[None, None, CID | None]) -> CID | None:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            root: CID | None = stop.value
-            return root
 
 
 def _put_nothing(cid: CID, block: bytes) -> None:
