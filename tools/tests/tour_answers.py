@@ -219,6 +219,11 @@ class Mine(Bell):
 """,
         "one that blocks stops the server",
     ),
+    "8 rings for ever": (
+        8,
+        SOLUTIONS[8].replace("        self.rung = trio.Event()\n        return", "        return"),
+        "stays set; put a new one",
+    ),
     "8 wakes one": (
         8,
         """

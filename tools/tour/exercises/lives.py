@@ -116,6 +116,11 @@ def waiting(trial: Trial) -> Iterator[Finding]:
     if not right:
         said = f"One waits, another looks, a third writes: {ran.text.split()} came out, not 'others' and then 'ding'."
     yield Finding(right, said, "The one that waits must let others run (`await`), and a write must wake it.")
+    ran = trial.shell("timeout 0.3 cat mnt/bell; echo $?")
+    said = "The bell has rung, and who reads now waits for the next time."
+    if ran.text.split() != ["124"]:
+        said = f"The bell has rung, and who reads now does not wait: {ran.text.split()[0]} came out."
+    yield Finding(ran.text.split() == ["124"], said, _AGAIN, trial.of("READ", "/bell", ran=ran)[0])
     ran = trial.shell("cat mnt/bell & cat mnt/bell & sleep 0.1; echo >> mnt/bell; wait", _EVERYBODY)
     yield Finding(
         ran.text.split() == ["ding", "ding"],
@@ -124,4 +129,5 @@ def waiting(trial: Trial) -> Iterator[Finding]:
     )
 
 
+_AGAIN = "A `trio.Event` that was set stays set; put a new one in its place."
 _EVERYBODY = "One write wakes everybody who waits at that time."
