@@ -66,13 +66,13 @@ class Ground:
         return self._ours
 
     def bare(self) -> Server:
-        return self._other(BARE)
+        return self.other(BARE)
 
     def peer(self, name: str) -> Server:
         """Raises Unavailable when it was not given on the command line, or does not start."""
         if name not in self.settings.peers:
             raise Unavailable(f"no reference: --peer {name}=COMMAND was not given")
-        return self._other(self.settings.peers[name])
+        return self.other(self.settings.peers[name])
 
     def xfs(self) -> Path:
         """A mounted xfs with reflinks. Raises Unavailable."""
@@ -95,7 +95,8 @@ class Ground:
         with on_one_cpu(pids):
             yield
 
-    def _other(self, recipe: Recipe) -> Server:
+    def other(self, recipe: Recipe) -> Server:
+        """A reference that is started when it is first asked for. Raises Unavailable."""
         if recipe.name in self._missing:
             raise self._missing[recipe.name]
         if recipe.name not in self._others:

@@ -6,15 +6,15 @@ from contextlib import suppress
 
 from .ground import Ground, Measure, Samples, in_turns
 from .machine import Unavailable
-from .servers import Server
+from .servers import Recipe, Server
 
 NAMES = 20_000
 FILES = 2_000
 PAGE = 4096
 
 
-def lookup(beside: str) -> Measure:
-    """`beside`: the name of a peer, or "bare"."""
+def lookup(beside: str | Recipe) -> Measure:
+    """`beside`: the name of a peer, "bare", or a server of ours."""
 
     def measure(ground: Ground) -> Samples:
         count = ground.settings.count(NAMES)
@@ -23,6 +23,8 @@ def lookup(beside: str) -> Measure:
             return ground.caller.lookup(server.mount, count)
 
         def reference() -> Server:
+            if isinstance(beside, Recipe):
+                return ground.other(beside)
             return ground.bare() if beside == "bare" else ground.peer(beside)
 
         with suppress(Unavailable):  # noted when it is measured; started before the pinning, which takes what runs

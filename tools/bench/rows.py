@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import codec, copies, examples, loads, roundtrips, sharing, streams, syncs, trees
+from . import codec, copies, examples, loads, replays, roundtrips, sharing, streams, syncs, trees
 from .ground import Measure, Samples
 from .machine import GIB, MIB
-from .servers import MEMORY, PASSTHROUGH, Recipe
+from .servers import MEMORY, PASSTHROUGH, RECORDING, RECORDING_MFS, RELAYED, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,24 @@ def examples_rows() -> Iterator[Row]:
         Bar(0.9, at_most=False),
         server=PASSTHROUGH,
     )
+
+
+def traces_rows() -> Iterator[Row]:
+    """What keeping every message costs, and recorded work asked for again."""
+    absent = "stat of an absent name in the memory example, every message kept by"
+    beside, untraced = roundtrips.lookup(MEMORY), "the example alone"
+    yield Row("traced-lookup", "relayed", f"{absent} rawfuse trace", "us", untraced, beside, Bar(3), server=RELAYED)
+    yield Row("recorded-lookup", "recording", f"{absent} its --trace", "us", untraced, beside, server=RECORDING)
+    for name in replays.WORK:
+        yield Row(
+            f"replay-{name}",
+            "replays",
+            f"a request of {name}'s work on MFS, recorded in this run and played to MFS without a mount",
+            "us",
+            "the memory example",
+            replays.replay(name),
+            server=RECORDING_MFS,
+        )
 
 
 LL = trees.PEER
@@ -245,6 +263,7 @@ ROWS = (
         sharing.copy_of_the_same,
     ),
     *examples_rows(),
+    *traces_rows(),
 )
 
 

@@ -59,6 +59,24 @@ PASSTHROUGH = Recipe(
     "passthrough",
     (sys.executable, "-m", "rawfuse.cli", "mount", "rawfuse.examples.passthrough:Passthrough", "{dir}", "{src}"),
 )
+_TRACE = "{repo}/trace.pcapng"
+RELAYED = Recipe(
+    "relayed",
+    (
+        *(sys.executable, "-m", "rawfuse.cli", "trace", "-o", _TRACE, "-m", "{dir}", "--"),
+        *(sys.executable, "-m", "rawfuse.cli", "mount", "rawfuse.examples.memory:MemoryFS", "{}"),
+    ),
+)
+RECORDING = Recipe(
+    "recording",
+    (sys.executable, "-m", "rawfuse.cli", "mount", "--trace", _TRACE, "rawfuse.examples.memory:MemoryFS", "{dir}"),
+)
+RECORDING_MFS = Recipe(
+    "mfs-recording",
+    (sys.executable, "-m", "mfs", "mount", "--trace", "{repo}.pcapng", "--repo", "{repo}", "{dir}"),
+    stop=MFS.stop,
+    settle=MFS.settle,
+)
 BARE = Recipe("bare", (sys.executable, str(Path(__file__).with_name("bare.py")), "{dir}"))
 
 
@@ -70,6 +88,7 @@ class Server:
         self.home = scratch / recipe.name
         self.mount = self.home / "mount"
         self.repo = self.home / "repo"
+        self.trace = self.home / "repo.pcapng"
         self.source = self.home / "source"
         self.pids: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
@@ -174,7 +193,8 @@ def is_mounted(directory: Path) -> bool:
 
 
 def serving(mount: Path) -> list[int]:
-    """The processes that hold the device of this mount, by the connection's number in their fdinfo."""
+    """The processes that hold the device of this mount, by the connection's number in their fdinfo, and their children:
+    a relay's server has a socket."""
     wanted = f"fuse_connection:\t{os.minor(os.stat(mount).st_dev)}\n"
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -186,4 +206,12 @@ def serving(mount: Path) -> list[int]:
                         break
         except OSError:  # ended meanwhile, or not ours to look into
             continue
-    return found
+    return found + [child for pid in found for child in _children(pid) if child not in found]
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        tasks = [Path(f"/proc/{pid}/task/{task}/children").read_text() for task in os.listdir(f"/proc/{pid}/task")]
+    except OSError:  # ended meanwhile
+        return []
+    return [int(word) for text in tasks for word in text.split()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,9 +31,9 @@ class Served:
     end: Callable[[], str]
 
 
-def served_there(command: Sequence[str]) -> Served:
+def served_there(command: Sequence[str], *, quiet: bool = False) -> Served:
     """A process. Raises OSError, and ValueError where the command line has no place for the mount point."""
-    server = ServerProcess(command)
+    server = ServerProcess(command, output=subprocess.DEVNULL if quiet else None)
     room_for_messages(server.socket)
 
     def end() -> str:
