@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -66,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NoSuchMount as error:
         print(f"rawfuse top: {error}", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     live = Live(time.time_ns())
     drawn = sys.stdout.isatty() and sys.stdin.isatty() and not (arguments.json or arguments.once)
     with Sources(live, wanted) as sources:

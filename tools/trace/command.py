@@ -10,19 +10,24 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from rawfuse.mount import Mounted, MountError, UnmountError, mount
 from rawfuse.trace import Recorder, TraceWriter
+from rawfuse.trace.kernel_events import NoKernelEvents
 from rawfuse.trace.names import program_names
 from rawfuse.trace.opening import FORMATS, trace_writer
+from rawfuse.trace.watching import WatchPost
 
+from ..top.sources import NoSuchMount
 from .faults import BadFault, Faults, parse_fault
 from .output import Both, Flushed, Followed, Lines
 from .relay import Relay
 from .report import Report
 from .servers import ServerProcess, status_text
+from .watch import NotWatched, follow
 
 __all__ = ["main"]
 
@@ -31,6 +36,10 @@ _BUFFER = 1 << 18
 _SWITCH = 0.0002
 """Seconds after which the reader of process events hands the interpreter to the relay (Python's own: 5 ms)."""
 
+USAGE = """\
+rawfuse trace [OPTION ...] -m DIR -- SERVER ARGUMENT ... {}
+       rawfuse trace --follow [OPTION ...] DIR"""
+
 DESCRIPTION = """\
 Starts a FUSE server, mounts DIR in its place, and passes every message between the kernel and the server on, keeping
 it in FILE (pcapng: `rawfuse decode` and Wireshark read it). {} in the server's command line stands for the mount point;
@@ -38,6 +47,10 @@ the server is given a socket there, as libfuse 3.3, go-fuse, pyfuse3 and rawfuse
 
 A server that ends, hangs or breaks the protocol is reported with the message that shows it; those who use the mount
 get errors, they do not hang.
+
+rawfuse trace --follow DIR prints a line a request of a mount that is there: with names and all, and kept in FILE where
+that is asked for, of one that `rawfuse mount`, `mfs mount` or `rawfuse trace` serves; of any other, for root, from the
+kernel's events, which have no names and no data, no FORGETs, INTERRUPTs and notifications.
 """
 
 EPILOG = """\
@@ -53,6 +66,7 @@ nothing could be mounted; 2 for a wrong command line.
 examples:
   rawfuse trace -o t.pcapng -m /mnt -- ./passthrough_ll -f {}          until `umount /mnt` or Ctrl-C
   rawfuse trace --follow -m /mnt -- rawfuse mount rawfuse.examples.hello:Hello {}
+  rawfuse trace --follow /mnt                                          of a mount that is there, until Ctrl-C
   rawfuse trace -o t.pcapng --largest 256 -m /mnt -- ./loopback {} /srv
   rawfuse trace --fault 'WRITE every=100 error=EIO' -m /mnt -- ./memfs_ll -f {}
 """
@@ -61,13 +75,13 @@ examples:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="rawfuse trace",
-        usage="rawfuse trace [OPTION ...] -m DIR -- SERVER ARGUMENT ... {}",
+        usage=USAGE,
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("server", nargs="+", metavar="SERVER", help="the server's command line, {} for its mount point")
-    made.add_argument("-m", "--mount", required=True, metavar="DIR", help="where to mount")
+    made.add_argument("-m", "--mount", metavar="DIR", help="where to mount; without it, a mount is followed")
     made.add_argument("-o", "--output", type=Path, metavar="FILE", help="keep the messages here")
     made.add_argument("--format", choices=FORMATS, default="pcapng", help="of FILE (default: pcapng)")
     made.add_argument("--largest", type=int, metavar="BYTES", help="keep so much of each message (default: all)")
@@ -94,22 +108,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser().error(f"--fault: {error}")
     if not (arguments.output or arguments.follow or faults):
         parser().error("nothing to do: give -o FILE, --follow, or a --fault")
+    followed = arguments.mount is None
+    if followed and (not arguments.follow or len(arguments.server) != 1 or faults):
+        parser().error("give -m DIR and a server, or --follow DIR alone")
     try:
         with ExitStack() as stack:
+            if followed:
+                return _follow(arguments, stack)
             writer = _writer(arguments, stack)
             return _trace(arguments, writer, faults, stack)
-    except (MountError, UnmountError, OSError, ValueError) as error:
+    except (MountError, UnmountError, OSError, ValueError, NoKernelEvents, NoSuchMount, NotWatched) as error:
         print(f"rawfuse trace: {error}", file=sys.stderr)
         return 1
 
 
+def _follow(arguments: argparse.Namespace, stack: ExitStack) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    keep = None if arguments.output is None else partial(_file, arguments, stack)
+    try:
+        follow(arguments.server[0], colours=_colours(), keep=keep, largest=arguments.largest)
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _colours() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def _file(arguments: argparse.Namespace, stack: ExitStack) -> TraceWriter:
+    file = stack.enter_context(open(arguments.output, "wb", buffering=_BUFFER))
+    return Flushed(trace_writer(file, arguments.format, comment=" ".join(arguments.server)), file)
+
+
 def _writer(arguments: argparse.Namespace, stack: ExitStack) -> TraceWriter | None:
-    kept: TraceWriter | None = None
-    if arguments.output is not None:
-        file = stack.enter_context(open(arguments.output, "wb", buffering=_BUFFER))
-        kept = Flushed(trace_writer(file, arguments.format, comment=" ".join(arguments.server)), file)
+    kept: TraceWriter | None = None if arguments.output is None else _file(arguments, stack)
     if arguments.follow:
-        followed = Followed(Lines(colours=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        followed = Followed(Lines(colours=_colours()))
         kept = followed if kept is None else Both(kept, followed)
     return kept
 
@@ -146,7 +183,7 @@ def _trace(arguments: argparse.Namespace, writer: TraceWriter | None, faults: Fa
     )
     stack.callback(relay.close)
     sys.setswitchinterval(_SWITCH)
-    with _stopping(mounted, relay):
+    with _stopping(mounted, relay), WatchPost(mounted.connection, relay, lambda: relay.agreed):
         print(f"rawfuse trace: {mounted.mountpoint} is mounted", file=sys.stderr, flush=True)
         unmounted = relay.run()
     if not unmounted:

@@ -24,6 +24,7 @@ from rawfuse.channel.holder import ENDS
 from rawfuse.channel.pieces import Pieces
 from rawfuse.server import SLOW_YIELD, YIELD_PAUSE
 from rawfuse.trace import Recorder
+from rawfuse.trace.agreed import Agreed
 from rawfuse.wire import constants as c
 from rawfuse.wire import fuse_in_header, fuse_out_header
 from rawfuse.wire.opcodes import OPERATIONS
@@ -90,7 +91,9 @@ class Relay:
     ) -> None:
         self._device = device
         self._socket = sock
-        self._recorder = recorder
+        self.agreed = Agreed()
+        """What INIT agreed on."""
+        self._recorders: tuple[Recorder, ...] = () if recorder is None else (recorder,)
         self._watcher = watcher
         self._faults = faults or Faults()
         self._patience = patience
@@ -103,6 +106,9 @@ class Relay:
         self._unsent: bytes | None = None
         self._given_up: set[int] = set()
         self._wake, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._anything = select.poll()
+        for fd in (self._wake, device, sock.fileno()):
+            self._anything.register(fd, select.POLLIN)
         self._stopped = False
         self._no_yield = 0
         self._looked = 0.0
@@ -115,6 +121,14 @@ class Relay:
         # Read through FileIO: an empty queue is None and not an exception, which costs more than the call.
         self._read_kernel = FileIO(device, "rb", closefd=False).readinto
         self._read_server = FileIO(sock.fileno(), "rb", closefd=False).readinto
+
+    def record(self, recorder: Recorder) -> None:
+        """Gives this one every message too, from now on. Any thread may call it."""
+        self._recorders = (*self._recorders, recorder)
+
+    def stop_recording(self, recorder: Recorder) -> None:
+        """No more for this one. Any thread may call it."""
+        self._recorders = tuple(one for one in self._recorders if one is not recorder)
 
     def stop(self) -> None:
         """From any thread, or a signal handler: :meth:`run` returns soon."""
@@ -170,12 +184,10 @@ class Relay:
             self._no_yield = YIELD_PAUSE
 
     def _sleep(self) -> None:
-        poll = select.poll()
-        poll.register(self._wake, select.POLLIN)
-        if self._unsent is None:
-            poll.register(self._device, select.POLLIN)
-            poll.register(self._socket, select.POLLIN)
-        else:
+        poll = self._anything
+        if self._unsent is not None:
+            poll = select.poll()
+            poll.register(self._wake, select.POLLIN)
             poll.register(self._socket, select.POLLIN | select.POLLOUT)
         poll.poll(max(0.0, self._due - time.monotonic()) * 1000 + 1)
         if self._unsent is not None:
@@ -199,8 +211,10 @@ class Relay:
         message = self._view[:length]
         header = fuse_in_header.unpack_from(message)
         opcode, unique = header.opcode, header.unique
-        if self._recorder is not None:
-            self._recorder.request(message, header=header)
+        for recorder in self._recorders:
+            recorder.request(message, header=header)
+        if opcode == c.FUSE_INIT:
+            self.agreed.asked(unique)
         if opcode in _UNANSWERED:
             self._to_server(message)
             return True
@@ -261,8 +275,10 @@ class Relay:
 
     def _to_kernel(self, unique: int, message: bytes | memoryview) -> None:
         request = self._pending.pop(unique & ~_RESENT, None) if unique else None
-        if self._recorder is not None:
-            self._recorder.reply((message,))
+        for recorder in self._recorders:
+            recorder.reply((message,))
+        if self.agreed.waiting is not None:
+            self.agreed.answered(bytes(message))
         if unique in self._given_up:
             self._given_up.remove(unique)
             return
