@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--html", type=Path, metavar="FILE", help="write it as one page of HTML, too")
     made.add_argument("--restart", action="store_true", help="start the server anew for each probe")
     made.add_argument("--patience", type=float, default=5.0, metavar="S", help="seconds a reply may take (5)")
+    made.add_argument("--starting", type=float, default=15.0, metavar="S", help="seconds the first one may take (15)")
     made.add_argument("--uid", type=int, metavar="N", help="uid and gid of the caller in requests (default: yours)")
     made.add_argument("-v", "--verbose", action="store_true", help="say of each probe what was sent and seen")
     return made
@@ -125,7 +126,9 @@ def _maker(name: str, arguments: list[str]) -> Callable[[], Filesystem]:
 
 
 def _run(launch: Launch, probes: list[Probe], arguments: argparse.Namespace) -> list[Result]:
-    runner = Runner(launch, patience=arguments.patience, restart=arguments.restart, uid=arguments.uid)
+    runner = Runner(
+        launch, patience=arguments.patience, starting=arguments.starting, restart=arguments.restart, uid=arguments.uid
+    )
     shown = sys.stderr.isatty()
     results: list[Result] = []
     for result in runner.run(probes):

@@ -59,6 +59,7 @@ class Driver:
 
     Args:
         patience: seconds that a reply may take.
+        starting: seconds that the first reply, to INIT, may take.
         uid, gid: of the caller, in the header of every request.
 
     Attributes:
@@ -70,9 +71,18 @@ class Driver:
         expected, seen: of the last :meth:`expect`.
     """
 
-    def __init__(self, sock: socket.socket, *, patience: float = 5.0, uid: int | None = None, gid: int | None = None):
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        patience: float = 5.0,
+        starting: float = 15.0,
+        uid: int | None = None,
+        gid: int | None = None,
+    ) -> None:
         self.session = KernelSession()
         self.patience = patience
+        self.starting = starting
         self.uid = os.geteuid() if uid is None else uid
         self.gid = os.getegid() if gid is None else gid
         self.notifications: list[tuple[Notification | None, int]] = []
@@ -119,7 +129,12 @@ class Driver:
         self.session = KernelSession(major=major, minor=minor, flags=flags)
         self._pieces = Pieces(self.session.pending)
         self._write(self.session.init(), "INIT")
-        return self.wait(2, "INIT")
+        # The server may still be starting.
+        seconds, self.starting = max(self.patience, self.starting), self.patience
+        result = self.reply_within(2, seconds)
+        if result is None:
+            raise Hangs(f"no reply to INIT within {seconds:g} s")
+        return self._judged(result)
 
     def ask(self, request: Request) -> Answered:
         """Sends `request` and waits for its reply, whatever errno it brings.

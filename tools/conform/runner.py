@@ -23,9 +23,9 @@ _TRIES: Final = 2
 class _Connection:
     """A server that runs, and the kernel that drives it."""
 
-    def __init__(self, launch: Launch, patience: float, uid: int | None) -> None:
+    def __init__(self, launch: Launch, patience: float, starting: float, uid: int | None) -> None:
         self.server: Running = launch()
-        self.kernel = ConformKernel(self.server.socket, patience=patience, uid=uid, gid=uid)
+        self.kernel = ConformKernel(self.server.socket, patience=patience, starting=starting, uid=uid, gid=uid)
 
     def end(self) -> str:
         """How the server ended."""
@@ -38,13 +38,23 @@ class Runner:
     Args:
         launch: starts it.
         patience: seconds that a reply may take.
+        starting: seconds that the first one may take, of a server that is only starting; `patience` once it has hung.
         restart: starts the server anew for each probe; else only for those that ask for it, and after trouble.
         uid: of the caller in the requests; default the user's own.
     """
 
-    def __init__(self, launch: Launch, *, patience: float = 5.0, restart: bool = False, uid: int | None = None) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        *,
+        patience: float = 5.0,
+        starting: float = 15.0,
+        restart: bool = False,
+        uid: int | None = None,
+    ) -> None:
         self._launch = launch
         self._patience = patience
+        self._starting = starting
         self._restart = restart
         self._uid = uid
         self._offers = Offers()
@@ -94,6 +104,8 @@ class Runner:
         connection = self._started(initialized=probe.init)
         result = self._judge(probe, connection.kernel)
         if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
+            if result.verdict is Verdict.HUNG and connection.kernel.session.agreed is None:
+                self._starting = self._patience
             self._ended(result, connection)
             return result
         if connection.kernel.session.agreed is not None:
@@ -175,7 +187,7 @@ class Runner:
         if initialized and self._failures >= _TRIES:
             raise Unready(f"the server does not get through INIT: {self._problem}")
         try:
-            connection = _Connection(self._launch, self._patience, self._uid)
+            connection = _Connection(self._launch, self._patience, self._starting, self._uid)
         except (OSError, ValueError) as error:
             raise Unready(f"the server cannot be started: {error}") from error
         if not initialized:
@@ -184,6 +196,7 @@ class Runner:
             answer = connection.kernel.init()
         except (Gone, Hangs, Violation, ProtocolError) as error:
             self._failures += 1
+            self._starting = self._patience
             self._problem = f"{error}; the server: {connection.end()}"
             raise Unready(f"INIT before it: {self._problem}") from error
         if connection.kernel.session.agreed is None:

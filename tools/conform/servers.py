@@ -19,7 +19,7 @@ from ..trace.servers import ServerProcess, status_text
 
 __all__ = ["InProcess", "Launch", "Process", "Running", "in_process", "process"]
 
-_GRACE: Final = 1.0
+_GRACE: Final = 0.5
 _SHOWN: Final = 2000
 
 

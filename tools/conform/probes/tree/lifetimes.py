@@ -273,9 +273,9 @@ def batch_of_none(k: ConformKernel) -> None:
 )
 def batch_of_many(k: ConformKernel) -> None:
     made = k.any_file()
-    for _ in range(2001):
+    for _ in range(1001):
         k.need(wire.Lookup(nodeid=made.parent, name=made.name))
-    k.send(_batch(*[(made.nodeid, 1)] * 2000))
+    k.send(_batch(*[(made.nodeid, 1)] * 1000))
     _silent(k)
     k.success(wire.GetAttr(nodeid=made.nodeid, arg=wire.fuse_getattr_in()), "attributes")
 
