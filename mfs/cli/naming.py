@@ -23,25 +23,21 @@ _SUFFIX = ".ipns-record"
 
 def key(arguments: argparse.Namespace) -> int:
     """Do what was asked with keys."""
-    action, called, file = arguments.action, arguments.name, arguments.file
-    if action in ("ls", "list"):
+    action = arguments.action
+    if action == "ls":
         return _list(arguments)
-    if called is None:
-        raise Problem(f"say which key: mfs key {action} NAME")
+    called = arguments.called
     if action == "gen":
         return _tell(arguments, _ask(arguments, "key-new", create=True, called=called), "name")
     if action == "rm":
         _ask(arguments, "key-remove", called=called)
         return 0
     if action == "rename":
-        if file is None:
-            raise Problem(f"say what it is to be called: mfs key rename {called} NEW")
-        return _tell(arguments, _ask(arguments, "key-rename", old=called, new=file), "name")
+        return _tell(arguments, _ask(arguments, "key-rename", old=called, new=arguments.new), "name")
     if action == "import":
-        if file is None:
-            raise Problem(f"say which file holds the key: mfs key import {called} FILE")
-        return _tell(arguments, _ask(arguments, "key-import", create=True, called=called, key=_encoded(file)), "name")
-    file = file or f"{called}.key"
+        encoded = _encoded(arguments.file)
+        return _tell(arguments, _ask(arguments, "key-import", create=True, called=called, key=encoded), "name")
+    file = arguments.file or f"{called}.key"
     _write_new(file, _ask(arguments, "key-export", called=called)["key"], 0o600)
     print_line(file)
     return 0
@@ -49,16 +45,12 @@ def key(arguments: argparse.Namespace) -> int:
 
 def name(arguments: argparse.Namespace) -> int:
     """Do what was asked with names."""
-    action, which, file = arguments.action, arguments.name, arguments.file
+    action, which = arguments.action, arguments.name
     if action == "publish":
         to = os.path.abspath(arguments.to) if arguments.to is not None else None
         for one in _ask(arguments, "name-publish", called=which, to=to):
             _tell(arguments, one, "name", "value")
         return 0
-    if arguments.to is not None:
-        raise Problem("--to is for mfs name publish")
-    if which is None:
-        raise Problem(f"say which name: mfs name {action} NAME")
     if action == "rm":
         _ask(arguments, "name-forget", name=which)
         return 0
@@ -68,9 +60,10 @@ def name(arguments: argparse.Namespace) -> int:
             until = (EPOCH + timedelta(microseconds=found["until"] // 1000)).strftime("%Y-%m-%dT%H:%M:%SZ")
             raise Problem(
                 f"the record of {which} was good until {until}: it led to {found['value']}",
-                f"mfs name import brings a newer one{'; mfs name publish signs one' if found['called'] else ''}.",
+                "mfs name publish signs a new one." if found["called"] else "mfs name import brings a newer one.",
             )
         return _tell(arguments, found, "value")
+    file = arguments.file
     if action == "import":
         if file is None:
             file, which = which, os.path.basename(which).removesuffix(_SUFFIX)

@@ -128,7 +128,7 @@ class Naming:
         for key in await trio.to_thread.run_sync(self.keys.all):
             if called in (key.called, key.name):
                 return key
-        raise NotHeld(f"there is no key {called}; mfs key list shows those there are")
+        raise NotHeld(f"there is no key {called}; mfs key ls shows those there are")
 
     def directory(self, key: Key) -> Directory:
         """The directory of a key."""
