@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tools.decode.lines import name_of
 from tools.tests.tour_answers import HANGS, HEAD, MISTAKES, SOLUTIONS
 from tools.tour import stage
 from tools.tour.chapters import CHAPTERS
 from tools.tour.exercises import EXERCISES, Verdict, judge, learners
-from tools.tour.playing import on_stage
+from tools.tour.matching import match
+from tools.tour.playing import on_stage, program
 from tools.tour.servers import Plain, WithoutPlus
 from tools.tour.stage import StageError
 from tools.tour.story import Beat, Scene
@@ -25,6 +27,19 @@ def test_every_step_happens_as_it_is_told(name: str) -> None:
     with on_stage(SCENES[name]) as play:
         departures = {step.title: play(step).departures for step in SCENES[name].steps}
     assert departures == {step.title: [] for step in SCENES[name].steps}
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "label"), [("1-1", 3, "STATX"), ("5-2", 0, "COPY_FILE_RANGE_64"), ("5-3", 0, "COPY_FILE_RANGE_64")]
+)
+def test_a_kernel_that_lacks_a_request_is_told_as_well(name: str, step: int, label: str) -> None:
+    """What comes here, without the request that an older kernel does not know."""
+    told = SCENES[name].steps[step]
+    with on_stage(SCENES[name]) as play:
+        exchanges = [play(one) for one in SCENES[name].steps[: step + 1]][-1].ran.exchanges
+    older = [one for one in exchanges if name_of(one) != label]
+    assert len(older) < len(exchanges)
+    assert match(told.story, older, program(told)).faults == 0
 
 
 @pytest.fixture

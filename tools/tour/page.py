@@ -56,6 +56,8 @@ def page(told: Told, exercises: Mapping[int, Exercise]) -> str:
 def _chapter(chapter: Chapter, scenes: Sequence[tuple[Scene, Sequence[Played]]]) -> Iterator[str]:
     yield f'<section id="chapter{chapter.number}"><h2>{chapter.number}. {escape(chapter.title)}</h2>'
     yield _paragraphs(chapter.intro)
+    if chapter.figure:
+        yield f"<pre>{escape(chapter.figure)}</pre>"
     count, reasons = 0, Reasons()
     for scene, steps in scenes:
         yield f'<p class="scene">On the mount: {escape(scene.about)}.</p>'
@@ -116,7 +118,7 @@ def _exchange(exchange: Exchange, note: str = "") -> Iterator[str]:
     parts = [f'<span class="who">{escape(said.who or "kernel")}</span> <span class="label">{escape(said.label)}</span>']
     if said.path:
         parts.append(f'<span class="path">{escape(said.path)}</span>')
-    parts += [escape(f"{member}={text}") for member, text in said.arguments]
+    parts += map(escape, said.arguments)
     outcome = f"= {said.outcome}" if said.outcome else "(no answer is due)"
     parts.append(f'<span class="{"failed" if said.failed else "outcome"}">{escape(outcome)}</span>')
     if note:

@@ -100,13 +100,14 @@ class Scene:
 
 @dataclass(frozen=True)
 class Chapter:
-    """`number` from 1; `name` as in lists; `summary` one line; `intro` what is said first."""
+    """`number` from 1; `summary` one line; `intro` what is said first; `figure` lines that are shown as they are."""
 
     number: int
     title: str
     summary: str
     intro: str
     scenes: tuple[Scene, ...]
+    figure: str = ""
 
     @property
     def steps(self) -> Iterator[Step]:

@@ -70,6 +70,10 @@ class Terminal:
         self._reasons = Reasons()
         self._write("\n" + self.paint(f" Chapter {chapter.number}. {chapter.title} ", "title") + "\n\n")
         self.say(chapter.intro)
+        if chapter.figure:
+            self._write("\n")
+            for line in chapter.figure.splitlines():
+                self._write(f"    {line}".rstrip() + "\n")
 
     def scene(self, scene: Scene) -> None:
         """Which server the steps behind this are on."""
@@ -126,12 +130,16 @@ class Terminal:
         outcome = f"= {said.outcome}" if said.outcome else "(no answer is due)"
         # Broken before it is painted, as escapes have a length and no width.
         plain = [("", said.label), ("path", said.path)]
-        plain += [("", f"{member}={text}") for member, text in said.arguments]
-        plain += [("error" if said.failed else "", outcome), ("quiet", note)]
+        plain += [("", text) for text in said.arguments]
+        style = "error" if said.failed else ""
+        # In one piece where that fits a line.
+        pieces = [outcome] if len(outcome) < self._width - 12 else outcome.split(" ")
+        plain += [*((style, piece) for piece in pieces), ("quiet", note)]
         lines: list[list[tuple[str, str]]] = [[]]
         used = 12
         for style, text in plain:
-            if text and used + len(text) + 1 > self._width and len(lines[-1]) > 1:
+            full = used + len(text) + 1 > self._width or (text == "=" and len(lines) > 1)
+            if text and full and len(lines[-1]) > 1:
                 lines.append([])
                 used = 12
             if text:

@@ -19,7 +19,7 @@ from rawfuse.wire import (
 )
 
 from ..decode.lines import arguments_of, name_of, outcome_of
-from ..decode.values import field_text, name_text
+from ..decode.values import field_text, flag_names, name_text
 from .matching import Told
 from .story import Beat, Chapter, versions
 
@@ -38,12 +38,12 @@ _HIDDEN: Final = frozenset({"lock_owner", "read_flags"})
 
 @dataclass(frozen=True)
 class Words:
-    """One exchange. `who`: the program; `arguments`: member and text; `outcome`: what the answer says."""
+    """One exchange. `who`: the program; `arguments`: `member=text`; `outcome`: what the answer says."""
 
     who: str
     label: str
     path: str
-    arguments: tuple[tuple[str, str], ...]
+    arguments: tuple[str, ...]
     outcome: str
     failed: bool
 
@@ -117,24 +117,23 @@ def words(exchange: Exchange) -> Words:
     path = name_text(exchange.path)
     if exchange.newpath:
         path += f" -> {name_text(exchange.newpath)}"
-    arguments = [(member, text) for member, text in arguments_of(exchange) if member not in _HIDDEN]
+    hidden = _HIDDEN
     arg = getattr(request, "arg", None)
-    if isinstance(arg, fuse_write_in) and not arg.flags:
-        # What the kernel writes by itself was opened by nobody in particular.
-        arguments = [(member, text) for member, text in arguments if member != "flags"]
+    if isinstance(arg, fuse_init_in) or (isinstance(arg, fuse_write_in) and not arg.flags):
+        # INIT's are told one by one; what the kernel writes by itself was opened by nobody in particular.
+        hidden |= {"flags", "flags2"}
+    arguments = [f"{member}={text}" for member, text in arguments_of(exchange) if member not in hidden]
     if isinstance(arg, fuse_init_in):
-        offered = _count(arg.flags, arg.flags2)
-        arguments = [(member, text) for member, text in arguments if not member.startswith("flags")]
-        arguments.append(("flags", f"{offered} features"))
+        offered = _features(arg.flags | arg.flags2 << 32)
+        arguments += [f"and {len(offered)} features:", *offered]
     return Words(who, name_of(exchange), path, tuple(arguments), _outcome(exchange), bool(exchange.error))
 
 
 def one_line(exchange: Exchange) -> str:
     """The same as one line of text."""
     said = words(exchange)
-    arguments = " ".join(f"{member}={text}" for member, text in said.arguments)
     outcome = f"= {said.outcome}" if said.outcome else ""
-    return " ".join(filter(None, (said.who or "kernel", said.label, said.path, arguments, outcome)))
+    return " ".join(filter(None, (said.who or "kernel", said.label, said.path, *said.arguments, outcome)))
 
 
 def labels(chapter: Chapter) -> list[str]:
@@ -143,8 +142,10 @@ def labels(chapter: Chapter) -> list[str]:
     return list(dict.fromkeys(label for beat in beats for label in beat.label.split("|")))
 
 
-def _count(flags: int, flags2: int) -> int:
-    return flags.bit_count() + flags2.bit_count()
+def _features(flags: int) -> list[str]:
+    """What the flags of INIT stand for."""
+    names = flag_names("fuse_init_in", "flags", flags) or ""
+    return [name.removeprefix("FUSE_") for name in names.split("|")]
 
 
 def _outcome(exchange: Exchange) -> str:
@@ -166,10 +167,10 @@ def _outcome(exchange: Exchange) -> str:
             st = first.st
             return f"{st.bfree} of {st.blocks} blocks of {st.bsize} bytes are free; names of up to {st.namelen} bytes"
         case fuse_init_out():
-            taken = _count(first.flags, first.flags2)
+            taken = _features(first.flags | first.flags2 << 32)
             return (
                 f"minor={first.minor} max_readahead={first.max_readahead} max_write={first.max_write} "
-                f"max_pages={first.max_pages} time_gran={first.time_gran} flags={taken} features"
+                f"max_pages={first.max_pages} time_gran={first.time_gran} and {len(taken)} features: {' '.join(taken)}"
             )
     return outcome_of(exchange)
 

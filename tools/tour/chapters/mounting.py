@@ -41,6 +41,20 @@ _NO_STATX = (
     ),
 )
 
+_FIGURE = """\
+ cat                    kernel                             server
+  |                       |                                  |
+  | open("mnt/hello")     |                                  |
+  |---------------------->| LOOKUP nodeid=1 name=hello       |
+  |                       |--------------------------------->|
+  |                       |        nodeid=2, attributes      |
+  |                       |<---------------------------------|
+  |                       | OPEN nodeid=2                    |
+  |                       |--------------------------------->|
+  |        a descriptor   |        fh=1                      |
+  |<----------------------|<---------------------------------|
+"""
+
 CHAPTER = Chapter(
     1,
     "Mount: the kernel introduces itself",
@@ -56,7 +70,7 @@ of an inode between the kernel and the server; 1 is the root, the server chooses
 
 In this tour a line shows one request with its answer: the program that made the kernel ask, the opcode, the path
 (which the tour has worked out from the nodeids), what the request says, and behind the = what the answer says.
-Requests without a program are the kernel's own.""",
+Where it says `kernel`, no program has asked: such requests carry no pid.""",
     (
         Scene(
             Plain,
@@ -68,8 +82,10 @@ Requests without a program are the kernel's own.""",
                     (_INIT,),
                     before="Nobody has touched the directory yet. There has been one message all the same.",
                     after="max_write is the largest WRITE that this server wants, and with max_pages it bounds READ "
-                    "as well. max_readahead is how far the kernel may read ahead. What neither side mentions keeps "
-                    "its old meaning, so that servers and kernels of different years work together.",
+                    "as well. max_readahead is how far the kernel may read ahead. You will meet some of the features "
+                    "again: DO_READDIRPLUS in chapter 2, ASYNC_READ in chapter 3, ATOMIC_O_TRUNC and WRITEBACK_CACHE "
+                    "in chapter 4. What one side does not mention keeps its old meaning, so that servers and kernels "
+                    "of different years work together.",
                 ),
                 Step(
                     "The first look",
@@ -151,4 +167,5 @@ Requests without a program are the kernel's own.""",
             ),
         ),
     ),
+    figure=_FIGURE,
 )
