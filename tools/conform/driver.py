@@ -14,15 +14,17 @@ import socket
 import sys
 import time
 from collections import deque
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from rawfuse.channel.pieces import Pieces
 from rawfuse.session.kernel_session import OFFERED, Answered, KernelSession, Refused
+from rawfuse.trace.exchanges import Exchange
 from rawfuse.trace.record import Direction, Traced
 from rawfuse.wire import Notification, Request, UnknownRequest, fuse_in_header, fuse_out_header
 from rawfuse.wire.flags import InitFlags
 from rawfuse.wire.replies import answered
 
+from ..decode.lines import outcome_of
 from ..decode.values import errno_text, label
 from .probe import Gone, Hangs, Violation
 
@@ -248,6 +250,8 @@ class Driver:
             if error.unique is not None and error.consumed:
                 self._results[error.unique] = error
             else:
+                if unique & 1 and len(message) >= fuse_out_header.SIZE:
+                    self._interrupt_answered(unique, message)
                 self._stray(Stray(error.unique, error.errno, str(error)))
                 if not unique:
                     self.notifications.append((None, error.errno))
@@ -259,15 +263,18 @@ class Driver:
         if isinstance(what, Answered):
             self._results[what.request.unique] = what
         elif what is None:
-            header = fuse_out_header.unpack_from(message)
-            self.interrupt_answers.append(InterruptAnswer(unique, -header.error, len(message)))
+            self._interrupt_answered(unique, message)
         else:
             self.notifications.append((what, self.session.verdict))
             self._flooded()
 
+    def _interrupt_answered(self, unique: int, message: bytes) -> None:
+        header = fuse_out_header.unpack_from(message)
+        self.interrupt_answers.append(InterruptAnswer(unique, -header.error, len(message)))
+
     def _stray(self, stray: Stray) -> None:
         # A late answer to an INTERRUPT finds its target answered; Linux says ENOENT, and that is all.
-        if stray.unique is None or not stray.unique & 1:
+        if stray.errno != errno.ENOENT or stray.unique is None or not stray.unique & 1:
             self.strays.append(stray)
         self._flooded()
 
@@ -309,12 +316,10 @@ def said(what: object) -> str:
     if isinstance(what, Answered):
         if what.errno:
             return errno_text(what.errno)
-        value: Any = what.value
-        if value is None:
-            return "success"
-        if isinstance(value, bytes):
-            return f"{len(value)} bytes" + (f" ({value[:32]!r})" if value else "")
-        return repr(value) if len(repr(value)) < 600 else f"{repr(value)[:600]} ..."
+        if isinstance(what.value, bytes):
+            return f"{len(what.value)} bytes" + (f" ({what.value[:32]!r})" if what.value else "")
+        text = outcome_of(Exchange(request=what.request, error=0, value=what.value))
+        return "success" if text == "ok" else text
     if isinstance(what, int) and not isinstance(what, bool) and what in errno.errorcode:
         return f"{what}"
     return str(what)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Final
 
-from rawfuse.session.kernel_session import OFFERED, Answered
+from rawfuse.session.kernel_session import OFFERED
 from rawfuse.wire.flags import InitFlags
+from rawfuse.wire.since import SINCE
 
-from ...kernel import ConformKernel
+from ...kernel import ROOT, ConformKernel
 from ...probe import Table, Tier
 
 __all__ = ["TABLE"]
@@ -15,10 +18,10 @@ __all__ = ["TABLE"]
 TABLE: Final = Table("minors", "Older kernels")
 
 
-def _serves(k: ConformKernel, answer: Answered) -> None:
-    """A success after which the root is a directory, or an errno: both say clearly what holds."""
-    if not answer.errno:
-        k.serves()
+def _flags(minor: int) -> InitFlags:
+    """What a kernel of that minor can offer."""
+    known = [flag for flag in OFFERED if SINCE.get(flag.name or "", 0) <= minor]
+    return functools.reduce(operator.or_, known, InitFlags(0))
 
 
 def _older(minor: int, tier: Tier, what: str) -> None:
@@ -32,9 +35,13 @@ def _older(minor: int, tier: Tier, what: str) -> None:
         init=False,
     )
     def older(k: ConformKernel) -> None:
-        flags = OFFERED if minor >= 36 else OFFERED & InitFlags(0x3FFFFFFF)
-        answer = k.init(minor=minor, flags=flags)
-        _serves(k, answer)
+        answer = k.init(minor=minor, flags=_flags(minor))
+        if answer.errno:
+            k.expect(True, "success, or an errno", answer)
+            return
+        k.serves()
+        answer = k.lookup(ROOT, k.name("absent"))
+        k.expect(True, f"an entry as of 7.{k.session.minor}, or ENOENT", answer)
 
 
 for _minor, _tier, _what in (
