@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import codec, copies, examples, loads, replays, roundtrips, sharing, streams, syncs, trees
+from . import codec, copies, examples, keeping, loads, replays, roundtrips, sharing, streams, syncs, trees
 from .ground import Measure, Samples
 from .machine import GIB, MIB
 from .servers import MEMORY, PASSTHROUGH, RECORDING, RECORDING_MFS, RELAYED, Recipe
@@ -127,6 +127,16 @@ def loads_rows() -> Iterator[Row]:
     beside = "4 KiB and fsync while another program writes gigabytes to the same place"
     yield _of_sync("sync-load", beside, loads.under_load())
     yield _of_sync_ll("sync-load", beside, loads.under_load(LL))
+
+
+def keeping_rows() -> Iterator[Row]:
+    """Looking after a repository, each row twice: beside the like on the disk and beside kubo."""
+    for name, measures, unit, measure, disk in (
+        ("fsck", "mfs fsck of 1 GiB in one file and 10 000 of 4 KiB", "MB/s", keeping.fsck, "openssl sha256"),
+        ("gc", "mfs gc of 20 000 files of 4 KiB beside as many that stay, for each", "us", keeping.gc, "rm and sync"),
+    ):
+        yield Row(name, "keeping", measures, unit, disk, measure(), mounts=False)
+        yield Row(f"{name}-kubo", "keeping", measures, unit, keeping.KUBO, measure(keeping.KUBO), mounts=False)
 
 
 def _of_sync(name: str, measures: str, measure: Measure) -> Row:
@@ -262,6 +272,7 @@ ROWS = (
         "cp that writes",
         sharing.copy_of_the_same,
     ),
+    *keeping_rows(),
     *examples_rows(),
     *traces_rows(),
 )

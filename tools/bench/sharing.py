@@ -54,7 +54,7 @@ def sync_of_the_same(ground: Ground) -> Samples:
     ground.ours.restart()
     return in_turns(
         ground.settings.times(3),
-        lambda: _quiet(*MFS, "sync", source, target),
+        lambda: quiet(*MFS, "sync", source, target),
         lambda: seconds_of("rsync", "-a", "--checksum", f"{source}/", f"{target}/"),
     )
 
@@ -70,11 +70,11 @@ def sync_from_elsewhere(ground: Ground) -> Samples:
         ground.ours.settle()
     return in_turns(
         ground.settings.times(3),
-        lambda: _quiet(*MFS, "sync", source, target),
+        lambda: quiet(*MFS, "sync", source, target),
         lambda: seconds_of("rsync", "-a", "--checksum", f"{source}/", f"{target}/"),
     )
 
 
-def _quiet(*command: str | Path) -> float:
+def quiet(*command: str | Path) -> float:
     """How long a process takes whose summary is not ours to show."""
     return seconds_of("sh", "-c", 'exec "$@" >/dev/null', "sh", *command)
