@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -262,6 +263,35 @@ async def test_a_damaged_record_keeps_nobody_from_the_others(caplog: pytest.LogC
         assert (await failing(on, "name-resolve", name=NAME))[0] == errno.EINVAL
         assert "nonsense" not in caplog.text
         assert NAME in caplog.text
+
+
+_OPENED = """
+import sys, trio
+from mfs.volume import Volume
+
+async def main():
+    with Volume.open(sys.argv[1]) as volume:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(volume.run)
+            await trio.sleep(0.2)
+            nursery.cancel_scope.cancel()
+
+trio.run(main)
+print([name for name in sys.modules if name.startswith("cryptography")])
+"""
+
+
+async def test_opening_with_keys_and_good_records_takes_no_cryptography(tmp_path: Path) -> None:
+    with Volume.open(tmp_path / "repo") as volume:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(volume.run)
+            await volume.naming.add("self")
+            await volume.commit()
+            await volume.naming.publish()
+            nursery.cancel_scope.cancel()
+    command = [sys.executable, "-c", _OPENED, str(tmp_path / "repo")]
+    ran = await trio.run_process(command, capture_stdout=True, cwd=Path(__file__).parents[2])
+    assert ran.stdout == b"[]\n"
 
 
 def test_the_times_are_kubos() -> None:
