@@ -126,7 +126,9 @@ def _fields(random: Random, body: Body) -> dict[str, Any]:
 
 
 def _extensions(random: Random) -> tuple[SecurityContexts | SupplementaryGroups, ...]:
-    contexts = SecurityContexts(tuple(SecurityContext(_name(random, False), b"c" * random.randrange(9)) for _ in range(2)))
+    contexts = SecurityContexts(
+        tuple(SecurityContext(_name(random, False), b"c" * random.randrange(9)) for _ in range(2))
+    )
     groups = SupplementaryGroups((edge(random, 32),))
     return random.choice(((), (), (groups,), (contexts,), (contexts, groups)))
 
