@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from rawfuse.trace.exchanges import exchanges
+from rawfuse.trace.opening import read_trace
+from tools.decode.lines import name_of
 from tools.tests.tour_answers import HEAD, SOLUTIONS
 from tools.tour.chapters import CHAPTERS
 from tools.tour.command import main
@@ -126,8 +129,8 @@ class _Reader(HTMLParser):
 
 
 @KERNEL
-def test_the_page_is_complete_in_itself(tmp_path: Path) -> None:
-    ran = tour("1", "8", "--html", tmp_path / "tour.html")
+def test_the_page_is_complete_in_itself_and_the_messages_are_kept(tmp_path: Path) -> None:
+    ran = tour("1", "8", "--html", tmp_path / "tour.html", "--trace", tmp_path / "tour.pcapng")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     text = (tmp_path / "tour.html").read_text()
     reader = _Reader()
@@ -137,6 +140,8 @@ def test_the_page_is_complete_in_itself(tmp_path: Path) -> None:
     assert {"chapter1", "chapter8", "step1.1", "step8.1", "exercise1"} <= set(reader.ids)
     assert "fuse_in_header.opcode" in text and "fuse_init_out.max_write" in text and "<td>0000</td>" in text
     assert "Not as told" not in text
+    kept = [name_of(one) for one in exchanges(read_trace(tmp_path / "tour.pcapng"))]
+    assert kept.count("INIT") == 2 and "INTERRUPT" in kept
 
 
 @KERNEL

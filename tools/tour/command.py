@@ -262,7 +262,8 @@ def _check(number: int, spec: str, arguments: argparse.Namespace, terminal: Term
         terminal.say("The server said:", " " * 9, "quiet")
         terminal.verbatim(verdict.said)
     if verdict.good:
-        terminal.verdict(True, f"Exercise {number} is solved.")
+        following = f" Go on with rawfuse tour {number + 1}." if number + 1 in EXERCISES else " That was the last one."
+        terminal.verdict(True, f"Exercise {number} is solved.{following}")
     return 0 if verdict.good else 1
 
 
