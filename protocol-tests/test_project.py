@@ -141,6 +141,27 @@ def test_an_installed_powercut_records_and_checks(installed: Path, tmp_path: Pat
     assert summary["bad"] == []
 
 
+@pytest.mark.kernel("root", programs=("tshark",))
+def test_an_installed_trace_is_decoded_shown_and_opened_by_tshark(installed: Path, tmp_path: Path) -> None:
+    rawfuse, mount = installed / "rawfuse", tmp_path / "mnt"
+    mount.mkdir()
+    server = (rawfuse, "mount", "rawfuse.examples.hello:Hello", "{}")
+    command: list[str | Path] = [rawfuse, "trace", "-o", "t.pcapng", "-m", mount, "--", *server]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as tracer:
+        assert tracer.stderr is not None
+        while "is mounted" not in (line := tracer.stderr.readline()):
+            assert line
+        assert (mount / "hello").read_text() == "Hello from Python!\n"
+        subprocess.run(["umount", mount], check=True)
+        tracer.communicate(timeout=30)
+    assert " READ             /hello " in run(rawfuse, "decode", "t.pcapng", "--opcode", "READ", cwd=tmp_path)
+    assert run(rawfuse, "decode", "t.pcapng", "--html", cwd=tmp_path).startswith("<!doctype html>")
+    (tmp_path / "fuse.lua").write_text(run(rawfuse, "dissector", cwd=tmp_path))
+    show = ("-Y", 'fuse.path == "/hello" && fuse.opcode == 15 && fuse.error == 0', "-T", "fields", "-e", "fuse.data")
+    seen = run("tshark", "-X", "lua_script:fuse.lua", "-r", "t.pcapng", *show, cwd=tmp_path)
+    assert b"Hello from Python!\n".hex() in seen
+
+
 @pytest.mark.kernel("root")
 def test_an_installed_tour_has_its_pages_and_exercises(installed: Path, tmp_path: Path) -> None:
     assert "INIT major=7" in run(installed / "rawfuse", "tour", "1", cwd=tmp_path)
@@ -158,6 +179,8 @@ def test_an_installed_example_mounts_and_is_listed(installed: Path, tmp_path: Pa
             assert "is mounted" in server.stderr.readline()
             assert (tmp_path / "hello").read_text() == "Hello from Python!\n"
             assert f"\t{tmp_path}\tfuse.rawfuse\t" in run(installed / "rawfuse", "list", cwd=installed)
+            looked = run(installed / "rawfuse", "top", "--once", "--interval", "0.1", "--json", tmp_path, cwd=installed)
+            assert json.loads(looked.splitlines()[-1])["mounts"][0]["source"] == "messages"
             run(installed / "rawfuse", "abort", tmp_path, cwd=installed)
             assert server.wait(10) == 0
         finally:
