@@ -46,6 +46,7 @@ def test_what_a_snapshot_named_comes_back(place: Place) -> None:
     put(place, "b", "new")
     rows = [line.split("\t") for line in said(place, "diff", "then", "head").splitlines()]
     assert [(row[0], row[2]) for row in rows] == [("changed", "a"), ("added", "b")]
+    assert [line.split("\t")[2] for line in said(place, "diff").splitlines()] == ["b"]
     said(place, "restore", "then", "/a")
     assert said(place, "cat", "/a") == "one"
     assert said(place, "cat", "/b") == "new"

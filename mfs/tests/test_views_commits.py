@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,6 +101,23 @@ def test_they_are_not_listed_and_lead_back_up(past: Past) -> None:
         assert os.getcwd() == str(past.live / ".mfs")
     finally:
         os.chdir(before)
+
+
+def test_the_trees_of_keys_are_in_there_as_they_were(past: Past) -> None:
+    name = past.ask("key-new", called="self")["name"]
+    page = past.live / ".mfs" / "ipns" / name / "page"
+    page.write_bytes(b"then")
+    commit = past.newest()
+    page.write_bytes(b"now")
+    past.newest()
+    assert (past.path(commit) / ".mfs" / "ipns" / name / "page").read_bytes() == b"then"
+    assert os.listdir(past.path(commit) / ".mfs") == ["ipns"]
+    assert os.listdir(past.path(past.first) / ".mfs") == []
+    assert ".mfs" not in os.listdir(past.path(commit))
+    shutil.copyfile(past.path(commit) / ".mfs" / "ipns" / "local" / "page", page)
+    assert page.read_bytes() == b"then"
+    page.unlink()
+    past.ask("key-remove", called="self")
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping
 
 from mfs.tree.node import Directory, Node
 from mfs.tree.numbers import COMMITS_INO, CONTROL_INO, IPFS_INO, IPNS_INO, SNAPSHOTS_INO
-from mfs.tree.record import ROOT_INO, Entry, cookie_of
-from mfs.views.view import Listed, Listing, View
+from mfs.tree.record import ROOT_INO
+from mfs.views.view import FixedListing, Listing, View
 
 __all__ = ["ControlView"]
 
 _NAMES = {b"commits": COMMITS_INO, b"ipfs": IPFS_INO, b"ipns": IPNS_INO, b"snapshots": SNAPSHOTS_INO}
-_DIRECTORY = stat.S_IFDIR >> 12
 
 
 class ControlView(View):
@@ -55,18 +54,7 @@ class ControlView(View):
     def listing(self, directory: Directory) -> Listing:
         if directory.ino == COMMITS_INO:
             raise OSError(errno.EPERM, "commits are listed by mfs log: name the CID of one")
-        return _Fixed(self._entries(directory))
+        return FixedListing(self._entries(directory))
 
     def _entries(self, directory: Directory) -> Mapping[bytes, int]:
         return _NAMES if directory.ino == CONTROL_INO else self._snapshots()
-
-
-class _Fixed:
-    """A few directories, by their cookies."""
-
-    def __init__(self, entries: Mapping[bytes, int]) -> None:
-        listed = [Listed(cookie_of(name), name, Entry(ino, _DIRECTORY, 0)) for name, ino in entries.items()]
-        self._listed = sorted(listed, key=lambda one: one.offset)
-
-    def after(self, offset: int) -> list[Listed]:
-        return [one for one in self._listed if one.offset > offset]

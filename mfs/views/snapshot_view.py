@@ -1,12 +1,14 @@
 """The view of one commit: the tree with everything it had, owners and times included.
 
-Nothing has to be kept for it: an inode number is that of the live tree, shifted into the view's range.
+Nothing has to be kept for it: an inode number is that of the live tree, shifted into the view's range.  The trees of
+the keys are below it as they are in the live tree, in ``.mfs/ipns``, which is not listed.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -17,12 +19,13 @@ from mfs.file.content import Medium
 from mfs.history.past import Past
 from mfs.meta.node import MalformedNode
 from mfs.tree.node import Directory, Node, from_inode
-from mfs.tree.numbers import RANGE
+from mfs.tree.numbers import CONTROL_INO, IPNS_INO, RANGE, RESERVED_NAME
 from mfs.tree.record import ROOT_INO, DamagedRecord, Entry, entry_key, unpack_entries
-from mfs.views.view import Listed, Listing, View
+from mfs.views.view import FixedListing, Listed, Listing, View
 
 __all__ = ["SnapshotView"]
 
+_KEYS = b"ipns"
 _KEPT_NODES = 1024
 _WINDOW = 256
 
@@ -46,6 +49,8 @@ class SnapshotView(View):
         node = self._nodes.get(ino)
         if node is not None:
             return node
+        if ino == self._base + CONTROL_INO:
+            return self._control(ino)
         with reading_past():
             kept = self._past.inode(ino - self._base)
             if kept is None:
@@ -53,6 +58,8 @@ class SnapshotView(View):
             node = from_inode(ino, kept, self._medium)
         if ino == self._base + ROOT_INO:
             node.references = ((self._above, b""),)
+        elif ino == self._base + IPNS_INO:
+            node.references = ((self._base + CONTROL_INO, b""),)
         else:
             node.references = tuple((self._base + parent, name) for parent, name in node.references)
         if len(self._nodes) >= _KEPT_NODES:
@@ -60,12 +67,29 @@ class SnapshotView(View):
         self._nodes[ino] = node
         return node
 
+    def _control(self, ino: int) -> Directory:
+        """``.mfs``, where the trees of the keys are as in the live tree."""
+        root = self.node(self._base + ROOT_INO)
+        directory = Directory(ino, stat.S_IFDIR | 0o555, root.uid, root.gid, 0)
+        directory.references = ((root.ino, b""),)
+        return directory
+
     def child(self, directory: Directory, name: bytes) -> Node | None:
+        at = directory.ino - self._base
+        if at == ROOT_INO and name == RESERVED_NAME:
+            return self.node(self._base + CONTROL_INO)
         with reading_past():
-            entry = self._past.entry(directory.ino - self._base, name)
+            if at == CONTROL_INO:
+                has_keys = name == _KEYS and self._past.inode(IPNS_INO) is not None
+                return self.node(self._base + IPNS_INO) if has_keys else None
+            entry = self._past.entry(at, name)
         return None if entry is None else self.node(self._base + entry.ino)
 
     def listing(self, directory: Directory) -> Listing:
+        if directory.ino == self._base + CONTROL_INO:
+            keys = self.child(directory, _KEYS)
+            found = {_KEYS: keys.ino} if keys is not None else {}
+            return FixedListing(found)
         return _PastListing(self._past, directory.ino - self._base, self._base)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from mfs.tree.node import Directory, File, Node
-from mfs.tree.record import Entry
+from mfs.tree.record import Entry, cookie_of
 
-__all__ = ["Listed", "Listing", "View", "fits"]
+__all__ = ["FixedListing", "Listed", "Listing", "View", "fits"]
 
 NAME_MAX = 255
+_DIRECTORY = stat.S_IFDIR >> 12
 
 
 class Listed(NamedTuple):
@@ -27,6 +30,17 @@ class Listing(Protocol):
 
     def after(self, offset: int) -> list[Listed]:
         """Some names behind `offset`, in order; none at the end.  0 is the beginning."""
+
+
+class FixedListing:
+    """A few directories, by name and inode number, in the order of their cookies."""
+
+    def __init__(self, entries: Mapping[bytes, int]) -> None:
+        listed = [Listed(cookie_of(name), name, Entry(ino, _DIRECTORY, 0)) for name, ino in entries.items()]
+        self._listed = sorted(listed, key=lambda one: one.offset)
+
+    def after(self, offset: int) -> list[Listed]:
+        return [one for one in self._listed if one.offset > offset]
 
 
 class View:

@@ -14,7 +14,7 @@ with ~N: N commits before it.
 _SNAPSHOT = f"""\
 Give a name to everything there is now (which is committed for it), or to an older COMMIT. Without NAME, list the
 snapshots: name, time, root CID, CID of the commit. What a snapshot names is not garbage; in a mount it is to be seen
-in .mfs/snapshots/NAME.
+in .mfs/snapshots/NAME, and commands read it at /.mfs/snapshots/NAME, mounted or not.
 
 {_COMMITS}"""
 
@@ -24,11 +24,14 @@ examples:
   mfs snapshot before-upgrade               now
   mfs snapshot --commit head~3 monday       as it was three commits ago
   mfs snapshot --remove monday
+  cp /mnt/mfs/.mfs/snapshots/monday/notes.txt /mnt/mfs/    a pointer, as every copy within a mount
+  mfs get /.mfs/snapshots/monday/photos                    out of the repository
 """
 
 _LOG = f"""\
 List commits, newest first: time, root CID, CID of the commit, names. History ends where `mfs gc` forgot what was
-before. In a mount each of them is to be seen in .mfs/commits/CID, read-only, with the CID of the commit.
+before. In a mount each of them is to be seen in .mfs/commits/CID, read-only, with the CID of the commit; commands read
+it at /.mfs/commits/CID.
 
 {_COMMITS}"""
 
@@ -50,7 +53,7 @@ what differs is read.
 
 _DIFF_EPILOG = """\
 examples:
-  mfs diff head~ head                       what the last commit brought
+  mfs diff                                  what the last commit brought: head~ and head
   mfs diff monday head
   mfs diff bafy...one bafy...other          two directories that are stored here, by CID
 """
@@ -58,7 +61,8 @@ examples:
 _RESTORE = f"""\
 Make the whole tree, or each PATH, what it was in COMMIT. Nothing is stored again, and it is done in one step: after a
 crash it is done, or it is not. What there is now stays in history, as the commit before. In a mount, files that are
-there still get their bytes back in place.
+there still get their bytes back in place. The trees of keys stay as they are: what they had is to be copied from
+.mfs/commits/CID/.mfs/ipns.
 
 {_COMMITS}"""
 
@@ -141,7 +145,9 @@ def declare(commands: Commands) -> None:
         more=_DIFF_EPILOG,
     )
     diff.add_argument("--json", action="store_true", help="one JSON object a line")
-    diff.add_argument("old", metavar="OLD", help="a commit, or a directory's CID")
+    diff.add_argument(
+        "old", metavar="OLD", nargs="?", default="head~", help="a commit, or a directory's CID (default: head~)"
+    )
     diff.add_argument("new", metavar="NEW", nargs="?", default="head", help="another (default: head)")
 
     restore = tree_command(
