@@ -49,6 +49,10 @@ class Offers:
         """What was found out; None where nothing was, or it is offered."""
         return self._known.get(need)
 
+    def lacks(self, need: str, why: str) -> None:
+        """Takes note that `need` is not offered."""
+        self._known[need] = why
+
     def _flag(self, name: str, k: ConformKernel) -> str | None:
         return None if k.session.flags & InitFlags[name] else f"{name} was not agreed on in INIT"
 

@@ -79,7 +79,7 @@ class Runner:
     def _try_out(self, needs: Iterable[str]) -> None:
         """Finds out what is offered while there is a server to ask."""
         for need in sorted(needs):
-            with contextlib.suppress(Unready, _Trouble):  # it will be said of the probe that needs it
+            with contextlib.suppress(Unready):  # it will be said of the probe that needs it
                 self._missing(need)
 
     # -- one probe ------------------------------------------------------------------------------------------------
@@ -94,8 +94,6 @@ class Runner:
             result = self._alone(probe) if probe.fresh else self._together(probe)
         except Unready as why:
             result = Result(probe, Verdict.INAPPLICABLE, reason=str(why))
-        except _Trouble as trouble:
-            result = Result(probe, trouble.verdict, reason=f"while it was tried what the server offers: {trouble}")
         result.seconds = time.perf_counter() - began
         return result
 
@@ -170,9 +168,10 @@ class Runner:
             why = self._offers.missing(need, connection.kernel)
             connection.kernel.tidy()
         except (Gone, Hangs) as error:
+            # Once is enough: the probe of that opcode's shape has the verdict.
             self._shared = None
-            verdict = Verdict.CRASHED if isinstance(error, Gone) else Verdict.HUNG
-            raise _Trouble(verdict, f"{need}: {error}; the server: {connection.end()}") from error
+            self._offers.lacks(need, f"{need} cannot be tried: {error}; the server: {connection.end()}")
+            return self._offers.known(need)
         except (Violation, ProtocolError):
             self._drop()
             return self._offers.known(need)
@@ -218,11 +217,3 @@ class Runner:
         except (Gone, Hangs, Violation, ProtocolError):
             pass  # it has shown by its verdict that it is of no more use
         connection.end()
-
-
-class _Trouble(Exception):
-    """The server crashed or hung while it was found out what it offers."""
-
-    def __init__(self, verdict: Verdict, why: str) -> None:
-        super().__init__(why)
-        self.verdict = verdict

@@ -40,7 +40,8 @@ def test_a_crash_is_told_and_the_next_probe_has_a_server() -> None:
     assert results["shape.STATFS"].verdict is Verdict.CRASHED
     assert "closed its socket" in results["shape.STATFS"].detail
     assert results["shape.ACCESS"].verdict is Verdict.PASSED
-    assert results["attributes.statfs_bsize"].verdict is Verdict.CRASHED
+    assert results["attributes.statfs_bsize"].verdict is Verdict.INAPPLICABLE
+    assert "STATFS cannot be tried: the server closed its socket" in results["attributes.statfs_bsize"].reason
 
 
 def test_a_hang_is_told_and_the_next_probe_has_a_server() -> None:
