@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Pages"]
 
 _LEAST = 4096
+_PART = 1 << 13
+"""Pages looked at at once, a multiple of 8: the cost of a shift is that of all its bits."""
 
 
 class Pages:
@@ -73,11 +75,22 @@ class Pages:
         """The ranges (segment, offset, length) of whole pages in which nothing is needed."""
         for number, start in self._starts.items():
             size = self._sizes[number]
-            pages = -(-size // PAGE)
-            if not size:
-                continue
-            held = int.from_bytes(self._bits[start : start + -(-pages // 8)], "little")
-            yield from ((number, first, length) for first, length in _gaps(held, pages, size))
+            for first, length in _runs(self._gaps(start, -(-size // PAGE))):
+                yield number, first * PAGE, min(length * PAGE, size - first * PAGE)
+
+    def _gaps(self, start: int, pages: int) -> Iterator[tuple[int, int]]:
+        """The runs of zeros among so many bits, as first page and number of pages; a part at a time."""
+        for first in range(0, pages, _PART):
+            part = min(_PART, pages - first)
+            held = int.from_bytes(self._bits[start + first // 8 : start + (first + part + 7) // 8], "little")
+            page = 0
+            while page < part:
+                ahead = held >> page
+                zeros = (ahead & -ahead).bit_length() - 1 if ahead else part - page
+                if zeros:
+                    yield first + page, min(zeros, part - page)
+                ahead >>= zeros
+                page += zeros + (~ahead & (ahead + 1)).bit_length() - 1
 
     def give_back(self, ranges: Iterable[tuple[int, int, int]]) -> list[OSError]:
         """Give ranges back; in a worker thread.  Returns what went wrong, which only leaves bytes where they are."""
@@ -90,17 +103,15 @@ class Pages:
         return errors
 
 
-def _gaps(held: int, pages: int, size: int) -> Iterator[tuple[int, int]]:
-    """The runs of zero bits among `pages` of them, as offsets and lengths in bytes of `size`."""
-    page = 0
-    while page < pages:
-        ahead = held >> page
-        if not ahead:
-            yield page * PAGE, size - page * PAGE
-            return
-        zeros = (ahead & -ahead).bit_length() - 1
-        if zeros:
-            yield page * PAGE, zeros * PAGE
-        ahead >>= zeros
-        ones = (~ahead & (ahead + 1)).bit_length() - 1
-        page += zeros + ones
+def _runs(gaps: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The same gaps, those that touch made one."""
+    first = length = 0
+    for start, count in gaps:
+        if start == first + length:
+            length += count
+            continue
+        if length:
+            yield first, length
+        first, length = start, count
+    if length:
+        yield first, length

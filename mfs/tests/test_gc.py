@@ -223,6 +223,24 @@ async def test_the_log_keeps_what_it_says(tmp_path: Path) -> None:
             assert read(again, "b") == data
 
 
+async def test_nothing_is_given_back_under_whoever_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfs.gc.collection._PATIENCE", 0.05)
+    with opened(tmp_path / "repo") as volume:
+        data = RANDOM.randbytes(30 * CHUNK)
+        file = make(volume, "a", data)
+        await volume.commit()
+        pieces = file.content.read(0, len(data))
+        volume.tree.pinned += 1
+        volume.tree.unlink(root(volume), b"a")
+        await volume.commit()
+        result = await collect(volume)
+        assert (result.postponed, result.freed) == (True, 0)
+        assert volume.store.segments.read(pieces) == data
+        volume.tree.pinned -= 1
+        result = await collect(volume)
+        assert not result.postponed and result.freed >= 28 * CHUNK
+
+
 async def test_blocks_being_put_are_safe(tmp_path: Path) -> None:
     with opened(tmp_path / "repo") as volume:
         make(volume, "a", b"x")
