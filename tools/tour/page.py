@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from typing import Final
@@ -12,6 +13,7 @@ from rawfuse.trace.exchanges import Exchange
 from rawfuse.trace.record import Traced
 
 from ..decode.dump import Field, fields
+from ..decode.lines import latency_text
 from .exercises import Exercise
 from .playing import Played
 from .story import Chapter, Scene, Step
@@ -28,6 +30,29 @@ _PAYLOADS: Final = frozenset({"data", "rest", "value"})
 Told = Sequence[tuple[Chapter, Sequence[tuple[Scene, Sequence[Played]]]]]
 
 
+@dataclass(frozen=True)
+class _View:
+    """A step: the reasons given so far, and from when to when its messages went, in ns since the epoch."""
+
+    reasons: Reasons
+    start: int
+    end: int
+
+    @classmethod
+    def of(cls, reasons: Reasons, exchanges: Sequence[Exchange]) -> _View:
+        """The view of a step's exchanges."""
+        ends = [one.answer.time if one.answer is not None else one.time for one in exchanges]
+        return cls(reasons, min((one.time for one in exchanges), default=0), max(ends, default=0))
+
+    def bar(self, exchange: Exchange) -> str:
+        """When in its step an exchange began, and how long the answer took."""
+        whole = max(1, self.end - self.start)
+        before, long = exchange.time - self.start, exchange.latency or 0
+        said = f"after {latency_text(before)}" + (f", answered in {latency_text(long)}" if exchange.answer else "")
+        style = f"margin-left:{100 * before / whole:.2f}%;width:{100 * long / whole:.2f}%"
+        return f'<div class="bar" title="{said}"><i style="{style}"></i></div>'
+
+
 def page(told: Told, exercises: Mapping[int, Exercise]) -> str:
     """The whole page. `told`: chapters that were played, with what came of each step."""
     style = files(__package__).joinpath("page.css").read_text("ascii")
@@ -38,7 +63,8 @@ def page(told: Told, exercises: Mapping[int, Exercise]) -> str:
         f"<title>A tour of the FUSE protocol</title><style>\n{style}</style></head><body>",
         "<h1>A tour of the FUSE protocol</h1>",
         f"<p>Recorded by <code>rawfuse tour</code> on Linux {escape(platform.release())}. Every message is a real one; "
-        "open it to see its fields over their bytes.</p><nav><ol>",
+        "open it to see its fields over their bytes. The bar below it shows when in its step it was sent, and how long "
+        "the answer took.</p><nav><ol>",
     ]
     for chapter, _ in told:
         parts.append(
@@ -76,8 +102,9 @@ def _step(number: str, played: Played, reasons: Reasons) -> Iterator[str]:
         yield _typed(step, played.ran.output)
     if not played.telling.told:
         yield '<p class="source">(no message)</p>'
+    view = _View.of(reasons, [one.exchange for one in played.telling.told])
     for group in grouped(played.telling.told):
-        yield from _group(group, reasons)
+        yield from _group(group, view)
     if step.after:
         yield _paragraphs(step.after)
     for departure in played.departures:
@@ -93,19 +120,19 @@ def _typed(step: Step, output: bytes) -> str:
     return f'<pre><span class="typed">{escape(command)}</span>\n{escape(cut)}</pre>'
 
 
-def _group(group: Group, reasons: Reasons) -> Iterator[str]:
+def _group(group: Group, view: _View) -> Iterator[str]:
     beat = group.beat
     yield f'<div class="exchange{"" if beat is not None else " unexpected"}">'
-    reason = reasons.of(group)
+    reason = view.reasons.of(group)
     every = [one.exchange for one in group.told]
     for place, shown in enumerate(group.shown, 1):
         if isinstance(shown, int):
             yield f"<details><summary>{shown} more of these</summary>"
             for one in every[place - 1 : place - 1 + shown]:
-                yield from _exchange(one)
+                yield from _exchange(one, view)
             yield "</details>"
         else:
-            yield from _exchange(shown, AS_ABOVE if reason is None and place == len(group.shown) else "")
+            yield from _exchange(shown, view, AS_ABOVE if reason is None and place == len(group.shown) else "")
     if reason is not None:
         yield f'<p class="why">{escape(reason[0])}</p>'
         if reason[1]:
@@ -113,7 +140,7 @@ def _group(group: Group, reasons: Reasons) -> Iterator[str]:
     yield "</div>"
 
 
-def _exchange(exchange: Exchange, note: str = "") -> Iterator[str]:
+def _exchange(exchange: Exchange, view: _View, note: str = "") -> Iterator[str]:
     said = words(exchange)
     parts = [f'<span class="who">{escape(said.who or "kernel")}</span> <span class="label">{escape(said.label)}</span>']
     if said.path:
@@ -123,7 +150,7 @@ def _exchange(exchange: Exchange, note: str = "") -> Iterator[str]:
     parts.append(f'<span class="{"failed" if said.failed else "outcome"}">{escape(outcome)}</span>')
     if note:
         parts.append(f'<span class="who">{escape(note)}</span>')
-    yield f'<div class="message">{" ".join(parts)}</div>'
+    yield f'<div class="message">{" ".join(parts)}</div>{view.bar(exchange)}'
     messages = [one for one in (exchange.sent, exchange.answer) if one is not None]
     if messages:
         yield f"<details><summary>{' and '.join(f'{one.length} bytes' for one in messages)}</summary>"
