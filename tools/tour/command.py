@@ -242,7 +242,11 @@ def _check(number: int, spec: str, arguments: argparse.Namespace, terminal: Term
     path, colon, name = spec.rpartition(":")
     if not colon:
         path, name = spec, exercise.name
-    make = learners(Path(path).absolute(), name)
+    try:
+        make = learners(Path(path).absolute(), name)
+    except OSError as error:
+        print(f"rawfuse tour: {path}: {error.strerror}", file=sys.stderr)
+        return 1
     enter_namespace()
     with tempfile.TemporaryDirectory(prefix="rawfuse-tour-") as directory:
         verdict = judge(exercise.check, make, Path(directory), patience=arguments.patience)
