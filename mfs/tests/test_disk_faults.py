@@ -22,6 +22,9 @@ from tools.powercut.recording import recording
 
 pytestmark = pytest.mark.kernel("root")
 
+FILES = {"small": b"small", "large": bytes(range(251)) * 400, "renamed": b"renamed" * 500}
+MOST = 100
+
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_failing_disk_takes_nothing_that_was_durable(seed: int, tmp_path: Path) -> None:
@@ -86,3 +89,52 @@ def test_writing_goes_on_when_there_is_room_again(tmp_path: Path) -> None:
         assert (mount.path / "new").read_bytes() == b"new"
         mount.umount()
         forgiven(mount)
+
+
+def test_the_disk_may_be_full_from_any_call_on(tmp_path: Path) -> None:
+    """The same work again and again, the disk full one call later each time, until all of it fits."""
+    with recording(tmp_path / "log") as disk, mounted(disk.path / "repo", profile=PROFILE.name) as mount:
+        disk.fault(None)
+        for number in range(MOST):
+            place = mount.path / f"round{number}"
+            refused = disk.counts()["refused"]
+            disk.fault(Fault(("create", "write", "resize"), errno.ENOSPC, after=number, times=0))
+            durable = worked(place)
+            disk.fault(None)
+            assert {path.name: path.read_bytes() for path in durable} == {
+                path.name: FILES[path.name] for path in durable
+            }
+            if disk.counts()["refused"] == refused:
+                break
+            # There is room again: all of it can be done, over what is there already.
+            assert len(worked(place)) == len(FILES) + 1
+        else:
+            raise AssertionError(f"{MOST} calls are not enough")
+        assert number > 10
+        mount.remount()
+        for done in range(number + 1):
+            place = mount.path / f"round{done}"
+            assert {path.name: path.read_bytes() for path in place.iterdir()} == FILES
+        mount.umount()
+        forgiven(mount)
+
+
+def worked(place: Path) -> list[Path]:
+    """Make files, fsync them, rename one and commit all of it; says which were durable before anything failed."""
+    durable: list[Path] = []
+    try:
+        place.mkdir(exist_ok=True)
+        for name, data in FILES.items():
+            path = place / ("before" if name == "renamed" else name)
+            with open(path, "wb", buffering=0) as file:
+                file.write(data)
+                os.fsync(file.fileno())
+            if name == "renamed":
+                path = path.rename(place / name)
+            durable.append(path)
+        os.getxattr(place, "ipfs.cid")
+    except OSError as error:
+        assert error.errno in (errno.ENOSPC, errno.EIO)
+    else:
+        durable.append(place / "small")
+    return durable
