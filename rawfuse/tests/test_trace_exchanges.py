@@ -201,3 +201,22 @@ def test_a_path_that_goes_in_a_circle_ends() -> None:
     paths.learn(wire.Lookup(nodeid=2, name=b"a"), wire.fuse_entry_out(nodeid=3))
     paths.learn(wire.Lookup(nodeid=3, name=b"b"), wire.fuse_entry_out(nodeid=2))
     assert paths.of(2).startswith(b"#")
+
+
+def test_an_interrupt_may_have_a_reply() -> None:
+    ask = wire.encode_request(wire.Interrupt(unique=9, arg=wire.fuse_interrupt_in(unique=8)))
+    answer = wire.fuse_out_header(len=16, error=-11, unique=9).pack()
+    found = list(
+        exchanges(
+            [
+                Traced(5, Direction.TO_SERVER, ask, len(ask), minor=45),
+                Traced(7, Direction.TO_KERNEL, answer, len(answer), minor=45),
+                Traced(8, Direction.TO_KERNEL, answer, len(answer), minor=45),
+            ]
+        )
+    )
+    assert [(one.error, one.latency, bool(one.problem)) for one in found] == [
+        (None, None, False),
+        (11, 2, False),
+        (None, None, True),
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rawfuse import wire
@@ -20,6 +20,7 @@ __all__ = ["Exchange", "Follower", "decoded_request", "exchanges"]
 _RESENT: Final = 1 << 63
 _PENDING: Final = 1 << 16
 """Unanswered requests of one connection that are remembered; the kernel has far fewer in flight."""
+_INTERRUPTS: Final = 256
 _NEWEST: Final = 45
 _LARGEST: Final = 1 << 26
 """Bytes of a message that is believed; the kernel's largest are a MiB and a header."""
@@ -66,13 +67,16 @@ class Exchange:
 class _Connection:
     paths: Paths = field(default_factory=Paths)
     pending: dict[int, Exchange] = field(default_factory=dict)
+    interrupts: dict[int, Exchange] = field(default_factory=dict)
+    """INTERRUPTs, which are complete without a reply and may have one."""
 
 
 class Follower:
     """Takes messages in the order of a trace and gives back what is complete.
 
     Requests that take no reply are complete at once, all others when they were answered; :meth:`finish` gives those
-    that never were. Connections are kept apart. Memory is bounded by what is in flight and by the names of
+    that never were. An INTERRUPT is complete at once, and comes again with its reply where the server gives one.
+    Connections are kept apart. Memory is bounded by what is in flight and by the names of
     :class:`~rawfuse.trace.paths.Paths`.
     """
 
@@ -106,6 +110,8 @@ class Follower:
             exchange.path, exchange.newpath = _about(request, connection.paths)
             connection.paths.sent(request)
             if not answered(request.opcode):
+                if isinstance(request, wire.Interrupt):
+                    _remember(connection.interrupts, request.unique, exchange)
                 return [exchange]
         if unique is None:
             return [exchange]
@@ -124,6 +130,8 @@ class Follower:
         if unique == 0:
             return [self._notified(connection, message)]
         exchange = connection.pending.pop(unique & ~_RESENT, None) or connection.pending.pop(unique, None)
+        if exchange is None and (interrupt := connection.interrupts.pop(unique, None)) is not None:
+            exchange = replace(interrupt)
         if exchange is None:
             return [Exchange(answer=message, problem=f"a reply to {unique}, which is not waited for")]
         exchange.answer = message
@@ -169,6 +177,12 @@ def exchanges(messages: Iterable[Traced]) -> Iterator[Exchange]:
     for message in messages:
         yield from follower.feed(message)
     yield from follower.finish()
+
+
+def _remember(interrupts: dict[int, Exchange], unique: int, exchange: Exchange) -> None:
+    interrupts[unique] = exchange
+    if len(interrupts) > _INTERRUPTS:
+        del interrupts[next(iter(interrupts))]
 
 
 def _minor(message: Traced) -> int:

@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from struct import pack
 from typing import Final, NamedTuple
 from xml.etree import ElementTree
 
@@ -256,6 +257,20 @@ def test_what_init_agreed_on_is_followed_where_the_recorder_did_not_say(script: 
     write_trace(trace, [message._replace(minor=0) for message in made.messages])
     wanted = ("fuse.attr.mode", "fuse.malformed")
     assert _lines(script, trace, "fuse.attr.mode || fuse.malformed", *wanted) == [f"{0o100600}\t"]
+
+
+@TSHARK
+def test_messages_of_the_other_byte_order_are_read_alike(script: Path, tmp_path: Path) -> None:
+    asked = pack(">IIQQIIIHH", 45, 1, 2, 1, 1000, 100, 4711, 0, 0) + b"name\0"
+    answer = pack(">IiQ", 16, -13, 2)
+    trace = tmp_path / "big.pcapng"
+    messages = [
+        Traced(time, direction, data, len(data), minor=45, byteorder="big")
+        for time, (direction, data) in enumerate([(Direction.TO_SERVER, asked), (Direction.TO_KERNEL, answer)])
+    ]
+    write_trace(trace, messages)
+    wanted = ("fuse.opcode", "fuse.pid", "fuse.name", "fuse.error", "fuse.malformed")
+    assert _lines(script, trace, "fuse", *wanted) == ["1\t4711\tname\t\t", "1\t\tname\t-13\t"]
 
 
 def test_every_struct_member_flag_opcode_and_notification_is_in_the_script() -> None:

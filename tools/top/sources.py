@@ -52,15 +52,22 @@ def place_of(text: str) -> Place:
             if one.number == int(text):
                 return Place(one.number, _mountpoint(one), "")
         raise NoSuchMount(f"there is no FUSE connection {text}; `rawfuse list` shows all")
-    path = canonical(text)
+    # As it is written first: to look where links lead would ask a mount that may hang.
+    for spelled in (os.path.abspath, canonical):
+        found = _mount_over(spelled(text))
+        if found is not None and found.is_fuse:
+            return Place(connection_of(found), found.mountpoint, "")
+    raise NoSuchMount(f"{text} is in no FUSE mount; `rawfuse list` shows all")
+
+
+def _mount_over(path: str) -> MountEntry | None:
+    """The mount that a path without links lies in."""
     found: MountEntry | None = None
     for entry in mount_entries():
         at = entry.mountpoint
         if (path == at or path.startswith(at.rstrip("/") + "/")) and len(at) >= len(found.mountpoint if found else ""):
             found = entry
-    if found is None or not found.is_fuse:
-        raise NoSuchMount(f"{text} is in no FUSE mount; `rawfuse list` shows all")
-    return Place(connection_of(found), found.mountpoint, "")
+    return found
 
 
 def _mountpoint(connection: Connection) -> str:
