@@ -19,13 +19,14 @@ from tools.conform.runner import Runner
 from tools.conform.servers import in_process, process
 
 # Those that share a server first, then those that want one of their own.
+PATIENCE = 20.0  # seconds: machines that run tests are busy
 ORDERED = sorted(PROBES, key=lambda probe: probe.fresh)
 
 
 @pytest.fixture(scope="module")
 def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
     command = request.config.getoption("--server")
-    made = Runner(process(shlex.split(command)) if command else in_process(MemoryFS))
+    made = Runner(process(shlex.split(command)) if command else in_process(MemoryFS), patience=PATIENCE)
     yield made
     made.close()
 

@@ -131,11 +131,14 @@ def _run(launch: Launch, probes: list[Probe], arguments: argparse.Namespace) -> 
     )
     shown = sys.stderr.isatty()
     results: list[Result] = []
-    for result in runner.run(probes):
-        results.append(result)
-        if shown:
-            line = f"{len(results)} of {len(probes)}  {result.probe.name}  {result.verdict}"
-            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+    try:
+        for result in runner.run(probes):
+            results.append(result)
+            if shown:
+                line = f"{len(results)} of {len(probes)}  {result.probe.name}  {result.verdict}"
+                print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+    finally:
+        runner.close()  # also after Ctrl-C: what was made is removed, and the server ends
     if shown:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
     order = {probe.name: number for number, probe in enumerate(probes)}

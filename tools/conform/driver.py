@@ -8,6 +8,8 @@ was said.
 from __future__ import annotations
 
 import errno
+import functools
+import operator
 import os
 import select
 import socket
@@ -23,6 +25,7 @@ from rawfuse.trace.record import Direction, Traced
 from rawfuse.wire import Notification, Request, UnknownRequest, fuse_in_header, fuse_out_header
 from rawfuse.wire.flags import InitFlags
 from rawfuse.wire.replies import answered
+from rawfuse.wire.since import SINCE
 
 from ..decode.lines import outcome_of
 from ..decode.values import errno_text, label
@@ -38,6 +41,12 @@ _MOST_UNASKED: Final = 10_000
 _MOST_REQUEUED: Final = 1000
 _SETTLE: Final = 0.03
 _NO_PID: Final = frozenset({"RELEASE", "RELEASEDIR", "INIT", "INTERRUPT", "FORGET", "BATCH_FORGET", "NOTIFY_REPLY"})
+
+
+def _offered(minor: int) -> InitFlags:
+    """The flags that a kernel of that minor has."""
+    known = [flag for flag in OFFERED if SINCE.get(flag.name or "", 0) <= minor]
+    return functools.reduce(operator.or_, known, InitFlags(0))
 
 
 class Stray(NamedTuple):
@@ -126,9 +135,9 @@ class Driver:
 
     # -- sending --------------------------------------------------------------------------------------------------
 
-    def init(self, *, major: int = 7, minor: int = 45, flags: InitFlags = OFFERED) -> Answered:
-        """INIT as a kernel of that version sends it, and the answer."""
-        self.session = KernelSession(major=major, minor=minor, flags=flags)
+    def init(self, *, major: int = 7, minor: int = 45, flags: InitFlags | None = None) -> Answered:
+        """INIT as a kernel of that version sends it, and the answer; it offers all flags that it has, or `flags`."""
+        self.session = KernelSession(major=major, minor=minor, flags=_offered(minor) if flags is None else flags)
         self._pieces = Pieces(self.session.pending)
         self._write(self.session.init(), "INIT")
         # The server may still be starting.

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from rawfuse.examples.hello import Hello
+from rawfuse.examples.memory import MemoryFS
 from rawfuse.examples.passthrough import Passthrough
 from tools.conform.choice import UnknownProbe, chosen
 from tools.conform.probe import Probe, Result, Tier, Verdict
 from tools.conform.probes import PROBES
 from tools.conform.reports import kept
 from tools.conform.runner import Runner
-from tools.conform.servers import in_process, process
+from tools.conform.servers import Running, in_process, process
 
 from .tampering import Tamper, reply, tampered
 
@@ -118,16 +119,29 @@ def without_may(probes: tuple[Probe, ...]) -> list[Probe]:
 
 
 def test_the_hello_example_keeps_every_must_and_should() -> None:
-    results = list(Runner(in_process(Hello)).run(without_may(PROBES)))
+    results = list(Runner(in_process(Hello), patience=20.0).run(without_may(PROBES)))
     assert _broken(results) == []
     assert kept(results, [*Tier])
     assert sum(result.verdict is Verdict.PASSED for result in results) > 100
 
 
 def test_the_passthrough_example_keeps_every_must_and_should_and_leaves_nothing(tmp_path: Path) -> None:
-    results = list(Runner(in_process(lambda: Passthrough(str(tmp_path)))).run(without_may(PROBES)))
+    results = list(Runner(in_process(lambda: Passthrough(str(tmp_path))), patience=20.0).run(without_may(PROBES)))
     assert _broken(results) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_is_started_anew_for_each_probe_where_that_is_asked_for() -> None:
+    started = []
+
+    def launch() -> Running:
+        started.append(1)
+        return in_process(MemoryFS)()
+
+    list(Runner(launch).run(chosen(PROBES, ["lookup.absent", "lookup.same", "lookup.type"])))
+    assert len(started) == 1
+    list(Runner(launch, restart=True).run(chosen(PROBES, ["lookup.absent", "lookup.same", "lookup.type"])))
+    assert len(started) == 4
 
 
 def test_patterns_name_probes_and_subjects() -> None:

@@ -20,6 +20,7 @@ _COLOURS: Final = {
 }
 _WIDTH: Final = 118
 _DUMPED: Final = 60
+_LONG: Final = 60
 
 
 class Text:
@@ -93,6 +94,7 @@ def _folded(what: str, text: str) -> Iterator[str]:
     if not text:
         return
     head = f"        {what + ':':<10}"
+    text = " ".join(word if len(word) < _LONG else word.replace("|", "| ") for word in text.split(" "))
     yield textwrap.fill(text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
 
 

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from typing import Final
-
-from rawfuse.session.kernel_session import OFFERED
-from rawfuse.wire.flags import InitFlags
-from rawfuse.wire.since import SINCE
 
 from ...kernel import ROOT, ConformKernel
 from ...probe import Table, Tier
@@ -16,12 +10,6 @@ from ...probe import Table, Tier
 __all__ = ["TABLE"]
 
 TABLE: Final = Table("minors", "Older kernels")
-
-
-def _flags(minor: int) -> InitFlags:
-    """What a kernel of that minor can offer."""
-    known = [flag for flag in OFFERED if SINCE.get(flag.name or "", 0) <= minor]
-    return functools.reduce(operator.or_, known, InitFlags(0))
 
 
 def _older(minor: int, tier: Tier, what: str) -> None:
@@ -35,7 +23,7 @@ def _older(minor: int, tier: Tier, what: str) -> None:
         init=False,
     )
     def older(k: ConformKernel) -> None:
-        answer = k.init(minor=minor, flags=_flags(minor))
+        answer = k.init(minor=minor)
         if answer.errno:
             k.expect(True, "success, or an errno", answer)
             return

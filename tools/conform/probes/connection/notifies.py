@@ -20,6 +20,7 @@ TABLE: Final = Table("notifies", "Notifications, and NOTIFY_REPLY")
 _SOURCE: Final = "measured on Linux 6.18"
 _NOTIFY_REPLY: Final = 41
 _QUIET: Final = 0.05
+_POLLPRI: Final = 2
 _SINCE: Final = {notice.message: notice.since for notice in NOTIFICATIONS}
 
 
@@ -128,18 +129,19 @@ def reply_size(k: ConformKernel) -> None:
     "poll_woken",
     Tier.SHOULD,
     "POLL with SCHEDULE_NOTIFY of what is not ready brings NOTIFY_POLL with its kh once that is ready, and no reply.",
-    "fuse_kernel.h 7.11",
+    "fuse_kernel.h 7.11; POLLPRI is what files have that tell of changes, as /proc/mounts does",
     opcodes=("POLL",),
     needs=("POLL", "CREATE", "WRITE"),
 )
 def poll_woken(k: ConformKernel) -> None:
     made = k.file(b"x")
-    before = len(k.notifications)
-    arg = wire.fuse_poll_in(made.fh, 77, c.FUSE_POLL_SCHEDULE_NOTIFY, 1 | 4)
-    k.need(wire.Poll(nodeid=made.nodeid, arg=arg))  # the first of a new handle may tell what was before
-    if k.success(wire.Poll(nodeid=made.nodeid, arg=arg)).revents & 1:
+    request = wire.Poll(nodeid=made.nodeid, arg=wire.fuse_poll_in(made.fh, 77, c.FUSE_POLL_SCHEDULE_NOTIFY, _POLLPRI))
+    if k.success(request).revents & _POLLPRI and k.success(request).revents & _POLLPRI:
         raise Unready("the file is always ready")
+    before = len(k.notifications)
     k.fill(made, b"more", 1)
     k.settle(_QUIET)
     woken = [what.arg.kh for what, _ in k.notifications[before:] if isinstance(what, wire.NotifyPoll)]
+    if not woken and not k.success(request).revents & _POLLPRI:
+        raise Unready("the file does not become ready by a WRITE")
     k.expect(77 in woken, "NOTIFY_POLL with kh 77", f"{woken}")
