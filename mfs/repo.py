@@ -95,10 +95,15 @@ class RepoProfile(RepoError):
     """It has another profile than was asked for. The profile decides every CID, so it is chosen once."""
 
     def __init__(self, path: str | os.PathLike[str], has: str, asked: str) -> None:
+        base, *wanted = asked.split("+")
+        lacking = [what for what in wanted if what not in has.split("+")[1:]]
+        wrong = f"has the profile {has}, not {base}"
+        if lacking and (not base or base == has.partition("+")[0]):
+            wrong = f"does not store the {' and the '.join(lacking)} in UnixFS"
         super().__init__(
             path,
-            f"the repository {os.fspath(path)} has the profile {has}, not {asked}, and that is chosen when it is made:"
-            " leave the profile (and what UnixFS is to store) out, or use another directory",
+            f"the repository {os.fspath(path)} {wrong}, which is chosen when it is made: leave that option out,"
+            " or use another directory",
         )
         self.has = has
         self.asked = asked

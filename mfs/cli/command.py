@@ -45,9 +45,24 @@ SUBJECTS: tuple[Callable[[Commands], None], ...] = (
 """What declares the commands, in the order of `mfs --help`."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Has a command complain of what it does not know, with its own usage."""
+
+    commands: Commands
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        found, more = self.parse_known_args(args, namespace)
+        if more:
+            of_whom = self.commands.choices.get(found.command, self)
+            of_whom.error(f"unrecognized arguments: {' '.join(more)}")
+        return found
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; `handler` in its result is "module:function"."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog="mfs",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -55,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     made.add_argument("--version", action="store_true", help="print the version and exit")
-    commands = made.add_subparsers(metavar="COMMAND", dest="command")
+    commands = made.commands = made.add_subparsers(
+        metavar="COMMAND", dest="command", parser_class=argparse.ArgumentParser
+    )
     for declare in SUBJECTS:
         declare(commands)
     return made

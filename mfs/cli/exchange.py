@@ -137,7 +137,8 @@ def _report(arguments: argparse.Namespace, result: dict[str, Any]) -> None:
         return
     for root in result["roots"]:
         print_line(f"root {root}")
-    complain(arguments.command, f"{result['blocks']} blocks, {result['bytes']} bytes, {result['new']} of them new")
+    if sys.stderr.isatty():
+        complain(arguments.command, f"{result['blocks']} blocks, {result['bytes']} bytes, {result['new']} of them new")
 
 
 class _Sending:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
 from mfs.cli.output import complain, print_json, print_line
 from mfs.cli.problem import Problem
+from mfs.cli.progress import Progress
 from mfs.copying import Outcome, copy
 from mfs.copying.content import Blocks
+from mfs.copying.outcome import Tally
 
 __all__ = ["cp"]
+
+_EVERY = 0.2
+"""Seconds between two looks at how far a copy has come."""
 
 FIELDS = ("size", "shared", "skipped", "holes", "written", "offered", "changed")
 
@@ -26,13 +35,40 @@ def cp(arguments: argparse.Namespace) -> int:
     for number, source in enumerate(arguments.paths):
         target = os.path.join(arguments.target, os.path.basename(source)) if into else arguments.target
         try:
-            outcome = copy(source, target, blocks=blocks)
+            with _watched(source) as tally:
+                outcome = copy(source, target, blocks=blocks, tally=tally)
         except OSError as error:
             failures += 1
             complain("cp", worded(error))
             continue
         _show(arguments, source, target, outcome, heading=not number)
     return 1 if failures else 0
+
+
+@contextmanager
+def _watched(source: str) -> Iterator[Tally]:
+    """A tally whose progress is shown while a person watches."""
+    tally = Tally()
+    if not sys.stderr.isatty():
+        yield tally
+        return
+    done = threading.Event()
+
+    def show() -> None:
+        shown = 0
+        with suppress(OSError), Progress("copying", os.stat(source).st_size) as progress:
+            while not done.wait(_EVERY):
+                total = tally.total
+                progress.add(total - shown)
+                shown = total
+
+    watcher = threading.Thread(target=show)
+    watcher.start()
+    try:
+        yield tally
+    finally:
+        done.set()
+        watcher.join()
 
 
 def worded(error: OSError) -> str:

@@ -24,6 +24,7 @@ FIELDS = ("path", "cid", "type", "size", "blocks", "stored", "repeated", "shared
 
 _TYPES = {modes.S_IFREG: "file", modes.S_IFDIR: "directory", modes.S_IFLNK: "symlink"}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_IN_TREE = "For a path in the tree of a repository: mfs stat --repo DIR PATH."
 
 
 @dataclass
@@ -90,11 +91,13 @@ def _subject(path: str, table: Sequence[MountEntry]) -> _Subject:
     except OSError as error:
         if error.errno == errno.ENOTCONN:
             raise Problem(f"{path}: the server of this mount is gone", "Mount it again with mfs mount.") from error
+        if error.errno == errno.ENOENT:
+            raise Problem(f"{path}: {error.strerror}", _IN_TREE) from error
         raise
     entry = _mount_of(real, status.st_dev, table)
     if entry is None or entry.fstype != FSTYPE:
         where = f", but on {described(entry)}" if entry is not None else ""
-        raise Problem(f"{path} is not in a mount of mfs{where}")
+        raise Problem(f"{path} is not in a mount of mfs{where}", _IN_TREE)
     kind = _TYPES.get(modes.S_IFMT(status.st_mode), "special")
     inside = os.path.join(entry.root, os.path.relpath(real, entry.mountpoint))
     names = tuple(os.fsencode(name) for name in os.path.normpath(inside).split("/") if name)

@@ -43,7 +43,13 @@ class NotRegular(OSError):
     """What was to be copied, or to be copied to, is no regular file (EINVAL); `filename` says which."""
 
 
-def copy(source: str | os.PathLike[str], target: str | os.PathLike[str], *, blocks: Blocks | None = None) -> Outcome:
+def copy(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    blocks: Blocks | None = None,
+    tally: Tally | None = None,
+) -> Outcome:
     """Copy a file onto another, which is made where there is none; see the module for how. Symbolic links are followed.
 
     The target gets the source's permissions, set-user-ID and set-group-ID too, and keeps its owner, its times and its
@@ -54,6 +60,7 @@ def copy(source: str | os.PathLike[str], target: str | os.PathLike[str], *, bloc
     each: for a target that is one or the other after a crash too, copy beside it and rename.
 
     `blocks`: an object to give to many copies, so that file systems without shared blocks are asked once.
+    `tally`: a new one, in which another thread can see how far the copy has come.
 
     Raises:
         OSError: of the class that its errno has, with the path that could not be opened or with both of them:
@@ -72,10 +79,10 @@ def copy(source: str | os.PathLike[str], target: str | os.PathLike[str], *, bloc
                 return Outcome(status.st_size, skipped=status.st_size, changed=False)
             try:
                 if not stat.S_ISREG(there.st_mode):
-                    return _to_device(reading, writing, there, names[1])
+                    return _to_device(reading, writing, there, names[1], tally or Tally())
                 if stat.S_IMODE(there.st_mode) != mode:
                     os.fchmod(writing, mode & ~_SET_IDS)
-                outcome = _copy(reading, writing, status, there, blocks or Blocks())
+                outcome = _copy(reading, writing, status, there, blocks or Blocks(), tally or Tally())
                 if mode & _SET_IDS and (outcome.changed or stat.S_IMODE(there.st_mode) != mode):
                     os.fchmod(writing, mode)  # a write takes these away
                 return outcome
@@ -85,8 +92,9 @@ def copy(source: str | os.PathLike[str], target: str | os.PathLike[str], *, bloc
                 raise OSError(error.errno, error.strerror, names[0], None, names[1]) from error
 
 
-def _copy(reading: int, writing: int, status: os.stat_result, there: os.stat_result, blocks: Blocks) -> Outcome:
-    tally = Tally()
+def _copy(
+    reading: int, writing: int, status: os.stat_result, there: os.stat_result, blocks: Blocks, tally: Tally
+) -> Outcome:
     size = status.st_size
     at = 0
     if size and size == there.st_size and status.st_dev == there.st_dev:
@@ -100,11 +108,10 @@ def _copy(reading: int, writing: int, status: os.stat_result, there: os.stat_res
     return tally.outcome(changed=tally.total > tally.skipped or there.st_size != end)
 
 
-def _to_device(reading: int, writing: int, there: os.stat_result, name: str) -> Outcome:
+def _to_device(reading: int, writing: int, there: os.stat_result, name: str, tally: Tally) -> Outcome:
     if not stat.S_ISCHR(there.st_mode) and not stat.S_ISBLK(there.st_mode):
         raise _not_regular(there, name)
     os.set_blocking(writing, True)
-    tally = Tally()
     read_all(reading, writing, tally, seekable=False)
     return tally.outcome(changed=True)
 

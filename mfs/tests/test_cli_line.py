@@ -177,6 +177,13 @@ def test_nothing_is_mounted_there(place: Place) -> None:
     assert (ran.returncode, ran.stderr) == (1, f"mfs umount: nothing is mounted on {place.mnt}\n")
 
 
+def test_a_command_complains_with_its_own_usage(place: Place) -> None:
+    ran = place.mfs("export", "--car", "out.car", "/src")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("usage: mfs export")
+    assert ran.stderr.endswith("mfs export: error: unrecognized arguments: /src\n")
+
+
 def test_other_mounts_are_not_unmounted(place: Place) -> None:
     ran = place.mfs("umount", "/proc")
     assert ran.returncode == 1
@@ -186,7 +193,8 @@ def test_other_mounts_are_not_unmounted(place: Place) -> None:
 def test_stat_outside_a_mount(place: Place) -> None:
     ran = place.mfs("stat", "/proc/self", place.path / "none")
     assert ran.returncode == 1
-    first, second = ran.stderr.splitlines()
+    first, hint, second, _ = ran.stderr.splitlines()
+    assert hint == "  For a path in the tree of a repository: mfs stat --repo DIR PATH."
     assert first == "mfs stat: /proc/self is not in a mount of mfs, but on a mount of proc (proc)"
     assert second == f"mfs stat: {place.path}/none: No such file or directory"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mfs.copying import NotRegular, Outcome, copy
+from mfs.copying.outcome import Tally
 
 MIB = 1 << 20
 DATA = os.urandom(3 * MIB + 17)
@@ -35,6 +36,13 @@ def test_the_target_has_the_bytes_of_the_source_whatever_it_had(source: Path, tm
     assert target.read_bytes() == DATA
     assert outcome.size == len(DATA) == outcome.shared + outcome.skipped + outcome.holes + outcome.written
     assert outcome.changed
+
+
+def test_a_tally_says_how_far_it_is(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(os.urandom(3 << 20))
+    tally = Tally()
+    copy(tmp_path / "source", tmp_path / "target", tally=tally)
+    assert tally.total == 3 << 20
 
 
 def test_an_empty_source_makes_an_empty_target(tmp_path: Path) -> None:
