@@ -130,7 +130,7 @@ def no_flags(k: ConformKernel) -> None:
 
 @TABLE.probe(
     "init_ext",
-    Tier.MUST,
+    Tier.SHOULD,
     "Flags from bit 32 on are in flags2, which Linux reads only where INIT_EXT is among the others.",
     "fuse_kernel.h 7.36; Linux fs/fuse/inode.c",
     opcodes=("INIT",),

@@ -6,6 +6,7 @@ import errno
 from typing import Any, Final
 
 from rawfuse import wire
+from rawfuse.wire import constants as c
 
 from ...kernel import ROOT, ConformKernel
 from ...probe import Table, Tier, Unready
@@ -112,17 +113,35 @@ def again(k: ConformKernel) -> None:
 @TABLE.probe(
     "unlinked_referenced",
     Tier.MUST,
-    "An inode whose last name is gone has attributes as long as the kernel holds a reference; nlink is then 0.",
+    "An inode whose last name is gone has attributes as long as the kernel holds a reference.",
     "POSIX: fstat(2) of an unlinked file; Linux sends GETATTR with the old nodeid",
     opcodes=("UNLINK", "GETATTR"),
     needs=("CREATE", "UNLINK"),
 )
 def unlinked_referenced(k: ConformKernel) -> None:
+    k.equal(11, _unlinked(k).size, "size")
+
+
+def _unlinked(k: ConformKernel) -> wire.fuse_attr:
+    """The attributes of a file of 11 bytes that is open and has no name."""
     made = k.file(b"still there")
     k.need(wire.Unlink(nodeid=made.parent, name=made.name))
-    arg = wire.fuse_getattr_in(1, made.fh)  # FUSE_GETATTR_FH: Linux has an open file
-    value = k.success(wire.GetAttr(nodeid=made.nodeid, arg=arg), "attributes")
-    k.equal((11, 0), (value.attr.size, value.attr.nlink), "size and nlink")
+    arg = wire.fuse_getattr_in(c.FUSE_GETATTR_FH, made.fh)
+    attr: wire.fuse_attr = k.success(wire.GetAttr(nodeid=made.nodeid, arg=arg), "attributes").attr
+    return attr
+
+
+@TABLE.probe(
+    "unlinked_nlink",
+    Tier.SHOULD,
+    "An inode whose last name is gone has nlink 0: programs see by it that their file was removed.",
+    "POSIX: st_nlink",
+    opcodes=("UNLINK", "GETATTR"),
+    needs=("CREATE", "UNLINK"),
+    depends=("lifetimes.unlinked_referenced",),
+)
+def unlinked_nlink(k: ConformKernel) -> None:
+    k.equal(0, _unlinked(k).nlink, "nlink")
 
 
 @TABLE.probe(
