@@ -11,14 +11,19 @@ import sys
 from collections.abc import Container
 from typing import Final
 
-from rawfuse.wire import fuse_out_header
+from rawfuse.wire import fuse_in_header, fuse_out_header, fuse_read_in
+from rawfuse.wire.constants import FUSE_READ
 
-__all__ = ["Pieces"]
+__all__ = ["WHOLE", "Pieces", "is_large"]
 
 _SMALLEST: Final = 4096
 """Bytes of a first piece; a shorter message with a larger length in its header is simply wrong."""
+WHOLE: Final = 15 << 12
+"""Bytes of data that a reply has at most which is never in pieces, even where pages are of 4 KiB."""
 _LARGEST: Final = (1 << 20) + (1 << 17)
 _HEADER: Final = fuse_out_header.SIZE
+_READ_SIZE: Final = fuse_in_header.SIZE + fuse_read_in.FIELDS.index("size") * 8
+"""Where fuse_read_in has its size: behind two members of 8 bytes."""
 
 
 class Pieces:
@@ -26,13 +31,17 @@ class Pieces:
 
     Args:
         waiting: the uniques that are waited for: a server of several threads may send a short reply between the pieces
-            of a long one, which shows in its header. Two long ones whose pieces mix cannot be told apart.
+            of a long one, which shows in its header. Two long ones whose pieces mix cannot be told apart, so whoever
+            sends requests sees to it that no two long replies are under way while :attr:`may_mix`.
     """
 
     def __init__(self, waiting: Container[int]) -> None:
         self._waiting = waiting
         self._parts = bytearray()
         self._length = 0
+        self.may_mix = True
+        """Whether long replies come in pieces, as far as is known: not when the first long one came whole."""
+        self._seen = False
 
     @property
     def missing(self) -> int:
@@ -44,7 +53,10 @@ class Pieces:
         length = int.from_bytes(part[:4], sys.byteorder)
         if not self._parts:
             if len(part) == length or not (len(part) >= _SMALLEST and len(part) < length <= _LARGEST):
+                if length > WHOLE + _HEADER and not self._seen:
+                    self._seen, self.may_mix = True, False
                 return part
+            self._seen = self.may_mix = True
             self._parts += part
             self._length = length
             return None
@@ -56,3 +68,10 @@ class Pieces:
         message = bytes(self._parts)
         self._parts, self._length = bytearray(), 0
         return message
+
+
+def is_large(opcode: int, request: memoryview | bytes) -> bool:
+    """Whether the reply to a request may come in pieces: READ is what servers splice. `request` is the message."""
+    if opcode != FUSE_READ or len(request) < _READ_SIZE + 4:
+        return False
+    return int.from_bytes(request[_READ_SIZE : _READ_SIZE + 4], sys.byteorder) > WHOLE

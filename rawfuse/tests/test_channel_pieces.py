@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from rawfuse.channel.pieces import Pieces
-from rawfuse.wire import fuse_out_header
+from rawfuse.channel.pieces import Pieces, is_large
+from rawfuse.wire import Lookup, Read, fuse_out_header, fuse_read_in
+from rawfuse.wire.requests import encode_request
 
 
 def reply(unique: int, data: bytes, length: int | None = None) -> bytes:
@@ -63,3 +64,25 @@ def test_a_wrong_length_is_not_waited_for(length: int) -> None:
 
 def test_less_than_a_header_is_passed_on() -> None:
     assert given(Pieces({2}), (9999).to_bytes(4, sys.byteorder)) is not None
+
+
+def test_long_replies_may_mix_until_one_came_whole() -> None:
+    spliced, written = Pieces({2}), Pieces({2})
+    assert spliced.may_mix
+    assert written.may_mix
+    given(written, reply(2, bytes(1000)))
+    assert written.may_mix
+    given(written, reply(2, bytes(200_000)))
+    assert not written.may_mix
+    message = reply(2, bytes(200_000))
+    given(spliced, message[:61456])
+    given(spliced, message[61456:])
+    given(spliced, message)
+    assert spliced.may_mix
+
+
+def test_only_a_long_read_may_have_a_reply_in_pieces() -> None:
+    reads = [encode_request(Read(arg=fuse_read_in(size=size)), 45) for size in (61440, 61441)]
+    assert [is_large(Read.opcode, one) for one in reads] == [False, True]
+    assert not is_large(Read.opcode, reads[1][:50])
+    assert not is_large(Lookup.opcode, encode_request(Lookup(name=bytes(255).replace(b"\0", b"x")), 45))

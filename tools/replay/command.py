@@ -40,6 +40,7 @@ examples:
   rawfuse replay t.pcapng --another --module rawfuse.examples.memory:MemoryFS  another one, in this process
   rawfuse replay t.pcapng --module rawfuse.examples.passthrough:Passthrough -- /srv/empty
   rawfuse replay t.pcapng --all --ignore fuse_attr.uid --ignore fuse_attr.gid -- ./memfs_ll -f {{}}
+  rawfuse replay t.pcapng --ignore 'order of entries' -- ./memfs {{}} /srv       a server that lists in any order
   rawfuse replay t.pcapng --bench -- ./memfs_ll -f {{}}                          rates and percentiles
   rawfuse replay t.pcapng --rhythm 1 -- ./memfs_ll -f {{}}                       as slowly as it was
 """

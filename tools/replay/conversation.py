@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rawfuse.channel.holder import ENDS
-from rawfuse.channel.pieces import Pieces
+from rawfuse.channel.pieces import Pieces, is_large
 from rawfuse.errors import ProtocolError, RemoteProtocolError
 from rawfuse.wire import (
     Interrupt,
@@ -87,6 +87,7 @@ class Conversation:
         self._waiting: dict[int, _Waiting] = {}
         self._replies: dict[int, Reply] = {}
         self._pieces = Pieces(self._waiting)
+        self._large: set[int] = set()
         self._view = memoryview(bytearray(_BUFFER))
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
@@ -107,6 +108,9 @@ class Conversation:
         request.unique = self._next
         self._next += 2
         data = encode_request(request, self.minor, setxattr_ext=self.setxattr_ext)
+        if is_large(request.opcode, data):
+            self._one_at_a_time(label(request))
+            self._large.add(request.unique)
         if answered(request.opcode):
             self._waiting[request.unique] = _Waiting(request, time.perf_counter_ns())
         self._write(data)
@@ -121,6 +125,16 @@ class Conversation:
     def call(self, request: Request) -> Reply:
         """Sends it and waits for its reply."""
         return self.reply(self.send(request), label(request))
+
+    def _one_at_a_time(self, what: str) -> None:
+        """Replies of two threads of a server that splices would mix (:mod:`rawfuse.channel.pieces`)."""
+        deadline = time.monotonic() + self._patience
+        while self._large and self._pieces.may_mix:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise ServerHangs(self._left(f"{what} waited {self._patience:g} s for another one"))
+            if self._poll.poll(left * 1000):
+                self._receive()
 
     def _write(self, data: bytes) -> None:
         deadline = time.monotonic() + self._patience
@@ -186,6 +200,7 @@ class Conversation:
             self._notified(bytes(message))
             return
         waiting = self._waiting.pop(unique, None)
+        self._large.discard(unique)
         if waiting is None:
             if not unique & 1:
                 self.outcome.malformed.append(f"a reply to {unique}, which nobody waits for")
@@ -203,6 +218,7 @@ class Conversation:
     def _malformed(self, error: RemoteProtocolError) -> None:
         """What the kernel would refuse: the reply of its request where it names one."""
         if error.unique is not None and self._waiting.pop(error.unique, None) is not None:
+            self._large.discard(error.unique)
             self._replies[error.unique] = Reply(problem=f"the reply is malformed: {error}")
         else:
             self.outcome.malformed.append(str(error))

@@ -16,12 +16,13 @@ import os
 import select
 import socket
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from io import FileIO
 from typing import Final
 
 from rawfuse.channel.holder import ENDS
-from rawfuse.channel.pieces import Pieces
+from rawfuse.channel.pieces import Pieces, is_large
 from rawfuse.server import SLOW_YIELD, YIELD_PAUSE
 from rawfuse.trace import Recorder
 from rawfuse.trace.agreed import Agreed
@@ -101,9 +102,10 @@ class Relay:
         self._pending: dict[int, Pending] = {}
         self._pieces = Pieces(self._pending)
         self._notices = Notices(device, self._notice_refused)
+        self._large: deque[tuple[int, bytes]] = deque()
         self._held: list[_Held] = []
         self._number = 0
-        self._unsent: bytes | None = None
+        self._unsent: deque[bytes] = deque()
         self._given_up: set[int] = set()
         self._wake, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._anything = select.poll()
@@ -153,7 +155,7 @@ class Relay:
                 self._watcher.ended(self._pending)
                 return False
             now = time.monotonic()
-            asked = self._from_kernel(now) if self._unsent is None else None
+            asked = None if self._unsent else self._from_kernel(now)
             if asked:
                 self._let_others_run()
             elif asked is False:
@@ -185,13 +187,13 @@ class Relay:
 
     def _sleep(self) -> None:
         poll = self._anything
-        if self._unsent is not None:
+        if self._unsent:
             poll = select.poll()
             poll.register(self._wake, select.POLLIN)
             poll.register(self._socket, select.POLLIN | select.POLLOUT)
         poll.poll(max(0.0, self._due - time.monotonic()) * 1000 + 1)
-        if self._unsent is not None:
-            message, self._unsent = self._unsent, None
+        unsent, self._unsent = self._unsent, deque()
+        for message in unsent:
             self._to_server(message)
 
     # -- the kernel -----------------------------------------------------------------------------------------------
@@ -223,14 +225,31 @@ class Relay:
             self._to_kernel(unique, _error(unique, fault.error))
             return True
         self._pending[unique] = Pending(opcode, now, bytes(message[:_KEPT]), fault)
+        if opcode == c.FUSE_READ and self._pieces.may_mix and is_large(opcode, message):
+            self._large.append((unique, bytes(message)))
+            if len(self._large) > 1:
+                return True
         self._to_server(message)
         return True
 
+    def _next_large(self, arrived: int) -> None:
+        """The long replies of a server's threads would mix, if it splices them: their READs go one after another."""
+        while self._large:
+            unique = self._large[0][0]
+            if unique != arrived and unique in self._pending and self._pieces.may_mix:
+                return
+            self._large.popleft()
+            if self._large and self._large[0][0] in self._pending:
+                self._to_server(self._large[0][1])
+
     def _to_server(self, message: memoryview | bytes) -> None:
+        if self._unsent:
+            self._unsent.append(bytes(message))
+            return
         try:
             self._socket.send(message)
         except BlockingIOError:
-            self._unsent = bytes(message)
+            self._unsent.append(bytes(message))
         except OSError as error:
             # Its end is seen, and told, where it is read from.
             if error.errno not in ENDS:
@@ -254,6 +273,8 @@ class Relay:
         if message is None:
             return True
         unique = fuse_out_header.unpack_from(message).unique if len(message) >= _HEADER else 0
+        if self._large:
+            self._next_large(unique)
         if self._faults:
             request = self._pending.get(unique & ~_RESENT)
             fault = request.fault if request is not None else None
@@ -341,6 +362,7 @@ class Relay:
             self._watcher.hangs(unique, request, waited)
             self._to_kernel(unique, _error(unique, errno.ETIMEDOUT))
             self._given_up.add(unique)
+            self._next_large(unique)
 
 
 def _error(unique: int, number: int) -> bytes:
