@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (LoadError, OSError, ValueError) as error:
         print(f"rawfuse conform: the server cannot be started: {error}", file=sys.stderr)
         return 1
-    server = shlex.join([arguments.module, *command] if arguments.module else command)
+    server = shlex.join([arguments.module, *command] if arguments.module else command).replace("'{}'", "{}")
     results = _run(launch, probes, arguments)
     counting = [*Tier][: [*Tier].index(Tier(arguments.fail_on)) + 1]
     if arguments.json:

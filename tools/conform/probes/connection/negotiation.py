@@ -111,7 +111,7 @@ def _agreed_or_unready(k: ConformKernel) -> fuse_init_out:
 def known_flags(k: ConformKernel) -> None:
     offered = OFFERED & ~(InitFlags.FUSE_WRITEBACK_CACHE | InitFlags.FUSE_POSIX_LOCKS | InitFlags.FUSE_DO_READDIRPLUS)
     more = InitFlags(_word(_agreed(k, flags=offered))) & ~offered
-    k.expect(not more, "no flag that was not offered", f"besides {more!r}")
+    k.expect(not more, "no flag that was not offered", f"besides {more.name}")
 
 
 @TABLE.probe(
@@ -124,7 +124,7 @@ def known_flags(k: ConformKernel) -> None:
 )
 def no_flags(k: ConformKernel) -> None:
     word = _word(_agreed(k, flags=InitFlags(0)))
-    k.expect(not word, "flags 0", f"{InitFlags(word)!r}")
+    k.expect(not word, "flags 0", f"{InitFlags(word).name}")
     k.serves()
 
 
