@@ -7,12 +7,16 @@ million files cost a few hundred nodes.
 from __future__ import annotations
 
 import stat
-from collections.abc import Generator, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from mfs.history.past import Past
 from mfs.meta.difference import difference
 from mfs.tree.record import Entry, Inode, unpack_entries, unpack_inode
+from mfs.unixfs.metadata import same_but_for_metadata
+
+if TYPE_CHECKING:
+    from mfs.unixfs.cid import CID
 
 __all__ = ["Change", "changes", "type_name"]
 
@@ -55,7 +59,8 @@ def type_name(mode: int) -> str:
 class _Found:
     """What the two maps say differently, by inode."""
 
-    def __init__(self) -> None:
+    def __init__(self, get: Callable[[CID], bytes] | None) -> None:
+        self.get = get
         self.lost: dict[int, list[tuple[int, bytes]]] = {}
         self.gained: dict[int, list[tuple[int, bytes]]] = {}
         self.inodes: dict[int, tuple[bytes | None, bytes | None]] = {}
@@ -83,13 +88,15 @@ class _Found:
             self.gained.setdefault(new.ino, []).append((directory, name))
 
 
-def changes(old: Past, new: Past) -> Generator[None, None, list[Change]]:
+def changes(old: Past, new: Past, get: Callable[[CID], bytes] | None = None) -> Generator[None, None, list[Change]]:
     """What has to be done to `old` to make it `new`, sorted by path; yields where others may run.
+
+    `get` gives blocks, where roots carry modes or mtimes: a CID then changes with them, too.
 
     Memory is proportional to the changes.  A directory that moved is one change, with whatever is in it; one that came
     or went is as many as there are names in it.  Raises what a damaged map raises (:class:`mfs.history.past.Past`).
     """
-    found = _Found()
+    found = _Found(get)
     for one in difference(new.meta, old.meta.root, new.meta.root):
         if one is not None:
             found.note(one.key, one.old, one.new)
@@ -118,7 +125,7 @@ def _of_inode(
     was = unpack_inode(before) if before is not None else None
     now = unpack_inode(after) if after is not None else None
     lost, gained = found.lost.get(ino, []), found.gained.get(ino, [])
-    what = _what(was, now) if was is not None and now is not None else ()
+    what = _what(was, now, found.get) if was is not None and now is not None else ()
     if ino in found.extras and was is not None and now is not None:
         what = (*what, "attributes")
     known = now or was
@@ -138,10 +145,10 @@ def _of_inode(
                 yield Change("changed", new.path(*place), kind, what=what)
 
 
-def _what(was: Inode, now: Inode) -> tuple[str, ...]:
+def _what(was: Inode, now: Inode, get: Callable[[CID], bytes] | None) -> tuple[str, ...]:
     what = []
     directory = stat.S_ISDIR(now.mode)
-    if not directory and (was.cid, was.size, was.target) != (now.cid, now.size, now.target):
+    if not directory and not _same_content(was, now, get):
         what.append("content")
     if stat.S_IFMT(was.mode) != stat.S_IFMT(now.mode):
         what.append("type")
@@ -154,6 +161,16 @@ def _what(was: Inode, now: Inode) -> tuple[str, ...]:
     if was.rdev != now.rdev:
         what.append("device")
     return tuple(what)
+
+
+def _same_content(was: Inode, now: Inode, get: Callable[[CID], bytes] | None) -> bool:
+    if (was.size, was.target) != (now.size, now.target):
+        return False
+    if was.cid == now.cid:
+        return True
+    if was.cid is None or now.cid is None or get is None or (was.mode, was.mtime) == (now.mode, now.mtime):
+        return False
+    return same_but_for_metadata(was.cid, now.cid, get)
 
 
 def _merged(made: list[Change]) -> Iterator[Change]:

@@ -14,6 +14,7 @@ from mfs.unixfs.dagpb import PBLink, decode_link
 from mfs.unixfs.directory import entries
 from mfs.unixfs.errors import MalformedBlock
 from mfs.unixfs.hamt import hamt_entries
+from mfs.unixfs.metadata import same_but_for_metadata
 from mfs.unixfs.nodes import DirectoryNode, Node, NodeCache, ShardNode
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def tree_changes(old: CID, new: CID, nodes: NodeCache) -> Generator[None, None, 
         before, after = nodes.node(one), nodes.node(other)
         yield
         if not isinstance(before, DirectoryNode | ShardNode) or not isinstance(after, DirectoryNode | ShardNode):
-            what = ("content",) if before.kind == after.kind else ("type", "content")
+            what = _what(one, before, other, after, nodes) if before.kind == after.kind else ("type", "content")
             made.append(Change("changed", path, after.kind, what=what))
             if isinstance(before, DirectoryNode | ShardNode):
                 lost.update(_below(path, _names(one, before, nodes)))
@@ -61,6 +62,16 @@ def tree_changes(old: CID, new: CID, nodes: NodeCache) -> Generator[None, None, 
         gained.update({_join(path, name): cid for name, cid in has.items() if name not in had})
     made += yield from _moved(lost, gained, nodes)
     return sorted(made, key=lambda change: (change.path, change.kind != "removed"))
+
+
+def _what(one: CID, before: Node, other: CID, after: Node, nodes: NodeCache) -> tuple[str, ...]:
+    """What differs between two files, or two symbolic links."""
+    what = [] if same_but_for_metadata(one, other, nodes.block) else ["content"]
+    if before.mode != after.mode:
+        what.append("mode")
+    if before.mtime != after.mtime:
+        what.append("mtime")
+    return tuple(what)
 
 
 def _moved(lost: _Names, gained: _Names, nodes: NodeCache) -> Generator[None, None, list[Change]]:

@@ -173,7 +173,8 @@ async def diff(session: Session, old: str, new: str) -> None:
         pace = Pace()
         if isinstance(before, Reference) and isinstance(after, Reference):
             pasts = Past(reader(store, before.commit.meta)), Past(reader(store, after.commit.meta))
-            found = await pace.run(changes(*pasts))
+            stored = volume.profile.stores_metadata
+            found = await pace.run(changes(*pasts, store.get if stored else None))
         else:
             nodes = NodeCache(store.get)
             found = await pace.run(tree_changes(_root(before), _root(after), nodes))

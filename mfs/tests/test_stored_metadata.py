@@ -14,15 +14,19 @@ from pathlib import Path
 import pytest
 
 from mfs.copy import copy_range
+from mfs.history.changes import changes
+from mfs.history.past import Past, reader
+from mfs.history.trees import tree_changes
 from mfs.repo import Repo, RepoProfile
 from mfs.tests.commanding import Place, new_place
 from mfs.tests.mounting import mounted
-from mfs.tests.unixfs_build import Blocks
+from mfs.tests.unixfs_build import Blocks, drain
 from mfs.tests.volume_work import CHUNK, Worker, make, opened, root, said, truncate, write
 from mfs.tree.node import Directory, File, Node, Symlink
 from mfs.unixfs.cid import CID, cid_str
 from mfs.unixfs.layout import Link
 from mfs.unixfs.metadata import file_with_metadata
+from mfs.unixfs.nodes import NodeCache
 from mfs.unixfs.profile import Profile, profile_named, satisfies
 from mfs.volume import Volume
 
@@ -270,3 +274,22 @@ def test_what_a_root_carries(mode: int) -> None:
     permissions, mtime = both.stored(mode, -1)
     assert (permissions, mtime) == (0 if mode == 0o120777 else mode & 0o7777, (-1, 999_999_999))
     assert profile_named("unixfs-v1-2025").stored(mode, 5) == (0, None)
+
+
+async def test_a_difference_says_what_changed_and_not_that_the_bytes_did(tmp_path: Path) -> None:
+    with Volume.open(tmp_path / "repo", profile=BOTH) as volume:
+        files = [make(volume, name, random.Random(1).randbytes(size)) for name, size in (("large", 5000), ("small", 9))]
+        before = await volume.commit()
+        for file, mode in zip(files, (0o100600, 0o100640), strict=True):
+            file.mode, file.mtime = mode, 5
+            volume.tree.touched(file)
+        write(volume, files[1], 3, b"new")
+        after = await volume.commit()
+        pasts = [Past(reader(volume.store, one.meta)) for one in (before, after)]
+        found = drain(changes(pasts[0], pasts[1], volume.store.get))
+        assert {(change.path, change.what) for change in found} == {
+            (b"large", ("mode", "mtime")),
+            (b"small", ("content", "mode", "mtime")),
+        }
+        assert before.root is not None and after.root is not None
+        assert drain(tree_changes(before.root, after.root, NodeCache(volume.store.get))) == found

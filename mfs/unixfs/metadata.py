@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mfs.unixfs.cid import CID
     from mfs.unixfs.profile import Profile
 
-__all__ = ["Stamp", "file_with_metadata", "wrapping_with_metadata"]
+__all__ = ["Stamp", "file_with_metadata", "same_but_for_metadata", "wrapping_with_metadata"]
 
 Stamp: TypeAlias = "tuple[int, Mtime | None]"
 """What a root is to carry: mode (0: none) and mtime (None: none), as :meth:`Profile.stored` gives them."""
@@ -34,6 +34,26 @@ def wrapping_with_metadata(n: int, mode: int, mtime: Mtime | None) -> tuple[byte
     if n:
         before += b"\x12" + encode_uvarint(n)
     return b"\x0a" + encode_uvarint(len(before) + n + len(after)) + before, after
+
+
+def same_but_for_metadata(one: CID, other: CID, get: Callable[[CID], bytes]) -> bool:
+    """Whether two roots, of files or symbolic links, differ at most in the mode and mtime that they carry.
+
+    Raises:
+        MalformedBlock: one is unsound.
+    """
+    return one == other or _bare(one, get) == _bare(other, get)
+
+
+def _bare(cid: CID, get: Callable[[CID], bytes]) -> tuple[list[bytes], UnixFSData]:
+    block = get(cid)
+    if codec_of(cid) == RAW:
+        return [], UnixFSData(DataType.File, block or None, len(block), [])
+    try:
+        frames, data = split_node(block)
+        return frames, decode_data(data or b"")._replace(mode=0, mtime=None)
+    except MalformedBlock as error:
+        raise MalformedBlock(error.why, cid) from None
 
 
 def file_with_metadata(
