@@ -14,7 +14,7 @@ from typing import Any
 
 from mfs.operations.changing import remove_tree
 from mfs.operations.exchanging import check_whole
-from mfs.operations.graft import graft, tsize_of
+from mfs.operations.graft import graft, take_mtime, tsize_of
 from mfs.operations.paths import error
 from mfs.operations.places import Foreign, find, kind_of, node_cache
 from mfs.operations.session import Session
@@ -22,11 +22,11 @@ from mfs.pace import Pace
 from mfs.tree.node import Directory, Graft
 from mfs.tree.numbers import IPNS_INO, RESERVED_NAME
 from mfs.tree.record import ROOT_INO
-from mfs.unixfs import directory
 from mfs.unixfs.cid import CID, cid_str
+from mfs.unixfs.directory import directory_stats, lookup
 from mfs.unixfs.nodes import NodeCache
 
-__all__ = ["chroot"]
+__all__ = ["become", "chroot"]
 
 _PLACE = b".chroot"
 """Beside the trees of the keys, where no path of the tree leads.  What a crash leaves there goes the next time."""
@@ -44,28 +44,38 @@ async def chroot(session: Session, *, path: bytes | None) -> dict[str, Any]:
     cache = node_cache(volume.store)
     cid = _directory(session, path, cache) if path is not None else None
     before = await volume.commit()
-    with volume.store.keeping():
-        if cid is not None:
-            session.holding([cid])
-            await check_whole(session, cid, cache)
-        place = await _cleared(session)
-        try:
-            if cid is not None:
-                await graft(volume, place, _NEW, Foreign(cid), cache, session.caches)
-                await volume.commit()
-            stats = await Pace().run(directory.directory_stats(volume.profile, cid, cache)) if cid is not None else None
-            async with volume.at_once():
-                _swap(session, place)
-                if cid is not None and stats is not None:
-                    _settle(session, cid, Graft(cid, tsize_of(cid, cache), stats), cache)
-        finally:
-            await _removed(session, place)
+    await become(session, volume.tree.directory(ROOT_INO), cid, cache)
     after = volume.head.root
     return {
         "root": cid_str(after) if after is not None else None,
         "was": cid_str(before.root) if before.root is not None else None,
         "before": cid_str(before.cid),
     }
+
+
+async def become(session: Session, directory: Directory, cid: CID | None, cache: NodeCache) -> None:
+    """Make a directory of the live tree what the directory `cid` is, or (None) an empty one; durable on return.
+
+    OSError: EIO, ENOENT where blocks are missing; EINVAL for names that cannot be.  Then it is as it was.
+    """
+    volume = session.volume
+    with volume.store.keeping():
+        stats = None
+        if cid is not None:
+            session.holding([cid])
+            await check_whole(session, cid, cache)
+            stats = await Pace().run(directory_stats(volume.profile, cid, cache))
+        place = await _cleared(session)
+        try:
+            if cid is not None:
+                await graft(volume, place, _NEW, Foreign(cid), cache, session.caches)
+                await volume.commit()
+            async with volume.at_once():
+                _swap(session, place, directory)
+                if cid is not None and stats is not None:
+                    _settle(session, directory, Foreign(cid), Graft(cid, tsize_of(cid, cache), stats), cache)
+        finally:
+            await _removed(session, place)
 
 
 def _directory(session: Session, path: bytes, cache: NodeCache) -> CID:
@@ -75,7 +85,7 @@ def _directory(session: Session, path: bytes, cache: NodeCache) -> CID:
     kind = kind_of(found, cache)
     if kind != "directory":
         raise error(errno.ENOTDIR, path, f"it is a {kind}; only a directory can be the root")
-    if directory.lookup(found.cid, RESERVED_NAME, cache) is not None:
+    if lookup(found.cid, RESERVED_NAME, cache) is not None:
         raise error(errno.EINVAL, path, f"it has an entry {os.fsdecode(RESERVED_NAME)}, a name that a root has not")
     return found.cid
 
@@ -106,26 +116,24 @@ async def _removed(session: Session, place: Directory) -> None:
     await session.settled_all()
 
 
-def _swap(session: Session, place: Directory) -> None:
-    tree, root = session.volume.tree, session.volume.tree.directory(ROOT_INO)
+def _swap(session: Session, place: Directory, directory: Directory) -> None:
+    tree = session.volume.tree
     old, new = tree.child(place, _OLD), tree.child(place, _NEW)
-    for source, target in ((root, old), (new, root)):
+    for source, target in ((directory, old), (new, directory)):
         if isinstance(source, Directory) and isinstance(target, Directory):
             for name in list(tree.names(source)):
                 tree.rename(source, name, target, name, replace=False)
-                session.caches.entry(root, name)
-    session.caches.inode(root)
+                session.caches.entry(directory, name)
+    session.caches.inode(directory)
 
 
-def _settle(session: Session, cid: CID, made_of: Graft, cache: NodeCache) -> None:
-    """The root has what UnixFS says of the directory, and keeps its CID."""
-    tree, root = session.volume.tree, session.volume.tree.directory(ROOT_INO)
-    node = cache.node(cid)
+def _settle(session: Session, directory: Directory, source: Foreign, made_of: Graft, cache: NodeCache) -> None:
+    """The directory has what UnixFS says of the other one, and its CID."""
+    tree, node = session.volume.tree, cache.node(source.cid)
     if node.mode:
-        root.mode = stat.S_IFDIR | node.mode & 0o7777
-    if node.mtime is not None:
-        root.mtime = max(-(1 << 63), min(node.mtime.seconds * 1_000_000_000 + node.mtime.nanos, (1 << 63) - 1))
+        directory.mode = stat.S_IFDIR | node.mode & 0o7777
+    take_mtime(directory, source, cache)
     # Every name that it had is among its changes: it is built as a new directory is.
-    root.cid = None
-    tree.grafted[ROOT_INO] = made_of
-    tree.touched(root)
+    directory.cid = None
+    tree.grafted[directory.ino] = made_of
+    tree.touched(directory)

@@ -11,7 +11,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from mfs.blocks.errors import BlockNotFound
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from mfs.unixfs.nodes import NodeCache
     from mfs.volume import Volume
 
-__all__ = ["Watcher", "check_name", "graft", "tsize_of"]
+__all__ = ["Watcher", "check_name", "graft", "take_mtime", "tsize_of"]
 
 _MANY = 10_000
 _MODES = {"file": stat.S_IFREG | 0o644, "directory": stat.S_IFDIR | 0o755, "symlink": stat.S_IFLNK | 0o777}
@@ -60,11 +59,8 @@ async def graft(
     watcher: Watcher,
     *,
     met: Callable[[], object] = lambda: None,
-    entering: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Node:
     """Enter `what` as `name` in `parent`, where nothing is yet; `met` is called for each entry.
-
-    `entering` is entered while the name itself is made, in one step.
 
     Its directories are read whole, of its files only the roots.  Everything stays where it is when it fails half way,
     as with `cp -r`.
@@ -72,8 +68,7 @@ async def graft(
     OSError: EEXIST and the like; EINVAL for names that cannot be; EIO for blocks that are absent or unsound.
     """
     pace = Pace()
-    with entering():
-        top = _entered(volume, parent, name, what, cache, name)
+    top = _entered(volume, parent, name, what, cache, name)
     watcher.entry(parent, name)
     waiting = [(top, what, name)] if isinstance(top, Directory) else []
     while waiting:
@@ -93,7 +88,7 @@ async def graft(
             stats = await pace.run(directory_stats(volume.profile, source.cid, cache))
         except (BlockNotFound, UnixFSError) as wrong:
             raise error(errno.EIO, path, str(wrong)) from wrong
-        _attributes(directory, source, cache)
+        take_mtime(directory, source, cache)
         _settle(directory, source, stats, volume, cache)
         if len(volume.tree.dirty) > _MANY:
             await volume.commit()
@@ -122,12 +117,13 @@ def _entered(volume: Volume, parent: Directory, name: bytes, what: Foreign, cach
     elif isinstance(node, SymlinkNode):
         made.cid, made.tsize = what.cid, _tsize(what, cache)
     if not isinstance(made, Directory):
-        _attributes(made, what, cache)
+        take_mtime(made, what, cache)
     tree.touched(made)
     return made
 
 
-def _attributes(node: Node, what: Foreign, cache: NodeCache) -> None:
+def take_mtime(node: Node, what: Foreign, cache: NodeCache) -> None:
+    """Give `node` the time that UnixFS has of `what`, if any."""
     mtime = cache.node(what.cid).mtime
     if mtime is not None:
         node.mtime = max(-(1 << 63), min(mtime.seconds * 1_000_000_000 + mtime.nanos, (1 << 63) - 1))

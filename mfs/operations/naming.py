@@ -19,10 +19,9 @@ from mfs.ipns.name import InvalidName
 from mfs.ipns.naming import NotHeld, Resolved
 from mfs.ipns.record import InvalidRecord, Record
 from mfs.ipns.shelf import Shelf
-from mfs.operations.graft import graft
+from mfs.operations.chroot import become
 from mfs.operations.places import Foreign, find, kind_of, node_cache
 from mfs.operations.session import Session
-from mfs.tree.numbers import IPNS_INO
 from mfs.unixfs.cid import cid_str
 
 __all__ = [
@@ -122,7 +121,7 @@ async def resolve(session: Session, name: str) -> dict[str, Any]:
 async def bring(session: Session, name: str, record: str) -> dict[str, Any]:
     """Take in the record of a name, in base64, and let the name lead where it says.
 
-    Of an own key, whose directory has to be empty: that becomes what the record says.
+    Of an own key: its directory, which has to be empty or as it was published last, becomes what the record says.
     """
     with _coded(name):
         found = await session.volume.naming.bring(name, _bytes(record), partial(_load, session))
@@ -132,15 +131,17 @@ async def bring(session: Session, name: str, record: str) -> dict[str, Any]:
 
 async def _load(session: Session, key: Key, value: str) -> None:
     volume, naming = session.volume, session.volume.naming
-    if naming.directory(key).entries:
-        raise OSError(errno.ENOTEMPTY, f"the tree of the key {key.called} is not empty: move away what is in it first")
+    directory = naming.directory(key)
+    await volume.commit()
+    last = await trio.to_thread.run_sync(naming.records.claimed, key.name)
+    published = last is not None and directory.cid is not None and last.value == f"/ipfs/{cid_str(directory.cid)}"
+    if directory.entries and not published:
+        raise OSError(errno.ENOTEMPTY, f"the tree of the key {key.called} has changed since it was published last")
     cache = node_cache(volume.store)
     place = find(volume, value.encode(), cache)
     if not isinstance(place, Foreign) or kind_of(place, cache) != "directory":
         raise OSError(errno.ENOTDIR, f"the record leads to {value}, which is no directory")
-    naming.give_up(key)
-    above = volume.tree.directory(IPNS_INO)
-    await graft(volume, above, key.name.encode(), place, cache, session.caches, entering=naming.opened)
+    await become(session, directory, place.cid, cache)
 
 
 async def give(session: Session, name: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import trio
 
 from mfs.control.reach import OperationFailed
 from mfs.ipns.ed25519 import new_private, public_of
-from mfs.ipns.keys import pack_private
+from mfs.ipns.keys import pack_private, unpack_private
 from mfs.ipns.name import name_of
 from mfs.ipns.record import LIFETIME, TTL, Record, make
 from mfs.tests.controlling import Served, put, served
@@ -166,8 +166,18 @@ async def test_an_exported_key_and_its_tree_go_on_elsewhere() -> None:
         assert (again["value"], again["sequence"]) == (published["value"], published["sequence"])
         there = other.volume.naming.directory(await other.volume.naming.key("mine"))
         assert set(other.volume.tree.names(there)) == {b"x", b"y"}
-        # What is in it is not overwritten.
-        assert (await failing(other, "name-import", name=name, record=record["record"]))[0] == errno.ENOTEMPTY
+        # The first one goes on, and the other one follows; but what it has changed itself is not overwritten.
+        await put(other.reached, "/", {"next": None, "next/y": None})
+        on.volume.tree.rmdir(on.volume.naming.directory(key), b"x")
+        await on.ask("name-publish")
+        record = await on.ask("name-export", name=name)
+        assert (await other.ask("name-import", name=name, record=record["record"]))["sequence"] > found["sequence"]
+        assert set(other.volume.tree.names(there)) == {b"y"}
+        assert (await other.ask("name-publish"))[0]["sequence"] == record["sequence"]
+        other.volume.tree.create(there, b"own", 0o40755, 0, 0)
+        later = make(unpack_private(base64.b64decode(exported["key"])), record["value"], 100, record["until"])
+        assert (await failing(other, "name-import", name=name, record=encoded(later)))[0] == errno.ENOTEMPTY
+        assert set(other.volume.tree.names(there)) == {b"y", b"own"}
 
 
 async def test_a_name_of_somebody_else_is_a_link_as_long_as_its_record_is_good() -> None:
