@@ -143,7 +143,7 @@ class _Check:
         store = EmbeddedStore(index, repo.segments, lambda n: leaf_wrapping(repo.profile, n), read_only=not repair)
         sound: Sound | None = None
         try:
-            sound = Sound(store, lambda n: leaf_wrapping(repo.profile, n), tempfile.gettempdir())
+            sound = Sound(store, lambda n: leaf_wrapping(repo.profile, n), _room(self._repo.path))
             for done in sound.verify():
                 self._progress("blocks", done, sound.marks.count)
             report.blocks, report.bytes = sound.blocks, sound.bytes
@@ -239,7 +239,7 @@ class _Check:
     def _mend(self, head: Commit, damage: Damage) -> None:
         repo = self._repo
         store = EmbeddedStore(repo.index, repo.segments, lambda n: leaf_wrapping(repo.profile, n))
-        sound = Sound(store, lambda n: leaf_wrapping(repo.profile, n), tempfile.gettempdir())
+        sound = Sound(store, lambda n: leaf_wrapping(repo.profile, n), _room(self._repo.path))
         store.close()
         try:
             done = mend(repo.duplicate(), damage, sound, self.report)
@@ -266,7 +266,7 @@ class _Check:
 
     def _history_mended(self, how: Callable[[HistoryCheck, Profile], None]) -> list[Finding]:
         with self._opened() as store:
-            sound = Sound(store, lambda n: leaf_wrapping(self._repo.profile, n), tempfile.gettempdir())
+            sound = Sound(store, lambda n: leaf_wrapping(self._repo.profile, n), _room(self._repo.path))
             try:
                 record = store.commit_record()
                 left = Report()
@@ -285,6 +285,11 @@ class _Check:
             yield store
         finally:
             store.close()
+
+
+def _room(repo: Path) -> str:
+    """Where a file without a name may lie that grows with the repository."""
+    return os.fspath(repo) if os.access(repo, os.W_OK) else tempfile.gettempdir()
 
 
 def _write(store: EmbeddedStore, head: Commit) -> None:
