@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def test_a_slow_watcher_loses_messages_and_is_told(monkeypatch: pytest.MonkeyPat
         watched = watch(987_654_324)
         assert watched is not None
         while not pretended.recorders:
-            pass
+            time.sleep(0.01)
         for _ in range(100):
             pretended.recorders[0].request(message)
         found = []

@@ -30,6 +30,8 @@ fusedump of GlusterFS, version 1 or 2.
 """
 
 EPILOG = """\
+The file is described in `rawfuse dissector --help`, which opens it in Wireshark.
+
 A line is: seconds since the first message, opcode, path, arguments (zeros left out) = reply <latency> program[pid].
 
 exit status: 0; 1 when the file is damaged (what was before that place is shown) or cannot be read, or messages in

@@ -71,3 +71,17 @@ def test_messages_that_were_cut_fit_no_fusedump(tmp_path: Path, capsys: pytest.C
     assert main([str(tmp_path / "t"), "-w", str(tmp_path / "dump"), "--format", "fusedump"]) == 1
     assert "write a pcapng file" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["t"]
+
+
+def test_of_a_damaged_trace_everything_before_the_damage_is_shown_and_written(
+    trace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = len(bytes_of(trace))
+    trace.write_bytes(trace.read_bytes() + b"no block of pcapng at all")
+    assert main([str(trace), "--html"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out.rstrip().endswith("</html>")
+    assert "a block of" in shown.err
+    target = trace.with_suffix(".mended")
+    assert main([str(trace), "-w", str(target)]) == 1
+    assert len(bytes_of(target)) == whole

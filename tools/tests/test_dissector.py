@@ -197,6 +197,12 @@ def test_replies_are_joined_to_their_requests_and_paths_are_followed(script: Pat
 
 
 @TSHARK
+def test_requests_name_their_replies_in_a_second_pass(script: Path, trace: Path) -> None:
+    found = tshark(script, trace, "-2", "-T", "fields", "-e", "fuse.reply_in").split()
+    assert found == ["2", "4", "6", "8", "10", "12"]
+
+
+@TSHARK
 def test_values_have_their_names_in_what_people_read(script: Path, trace: Path) -> None:
     text = tshark(script, trace, "-O", "fuse")
     for shown in ("opcode: LOOKUP (1)", "error: ENOENT (-2)", "Access mode: O_RDWR (2)", "= O_TRUNC: True"):

@@ -67,7 +67,7 @@ examples:
   rawfuse trace -o t.pcapng -m /mnt -- ./passthrough_ll -f {}          until `umount /mnt` or Ctrl-C
   rawfuse trace --follow -m /mnt -- rawfuse mount rawfuse.examples.hello:Hello {}
   rawfuse trace --follow /mnt                                          of a mount that is there, until Ctrl-C
-  rawfuse trace -o t.pcapng --largest 256 -m /mnt -- ./loopback {} /srv
+  rawfuse trace -o t.pcapng --largest 256 -m /mnt -- ./loopback {} /srv    (the file: rawfuse dissector --help)
   rawfuse trace --fault 'WRITE every=100 error=EIO' -m /mnt -- ./memfs_ll -f {}
 """
 
