@@ -267,9 +267,8 @@ class TreeCheck:
     def _directory(self, ino: int, inode: Inode) -> None:
         if ino == NAMES_INO:
             return
-        path = self._path(ino, inode)
         if inode.cid is None:
-            self._links(f"directory {ino} has no CID", path)
+            self._links(f"directory {ino} has no CID", self._path(ino, inode))
             return
         count, wrong = 0, None
         try:
@@ -288,7 +287,7 @@ class TreeCheck:
             wrong = f"{count} names in its block, {inode.stats.count} counted"
         if wrong is not None:
             self.damage.directories.add(ino)
-            self._find("directory", wrong, path)
+            self._find("directory", wrong, self._path(ino, inode))
 
     # -- one name -------------------------------------------------------------------------------------------------
 
