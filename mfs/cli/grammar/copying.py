@@ -8,7 +8,8 @@ __all__ = ["declare"]
 
 _CP = """\
 Copy within a repository, mounted or not: from one path of its tree, or from /ipfs/CID, to another. That is pointers,
-whatever the size, and the copy has the CID of the original. A file that is there already gets the new content.
+whatever the size, and the copy has the CID of the original, unless roots carry the time. A file that is there already
+gets the new content.
 
 With --keep-shared, copy files of this machine onto others, in mounts or not, so that what shares its blocks goes on
 sharing them. The target is not emptied first. Where it has the source's size and shares blocks with something (a
