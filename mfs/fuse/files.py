@@ -46,6 +46,7 @@ class Files(Base):
     def open(self, request: wire.Open) -> Reply:
         if request.arg.flags & os.O_ACCMODE and is_view(request.nodeid):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        (self._views if request.nodeid >= FIRST_VIEW else self._tree).file(request.nodeid)
         return OPENED
 
     def flush(self, request: wire.Flush) -> Reply:
@@ -91,6 +92,8 @@ class Files(Base):
         file = tree.file(request.nodeid)
         data = request.data
         size = len(data)
+        if not size:
+            return _write_out(0)
         offset = arg.offset
         if offset + size >= SIGNED:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
