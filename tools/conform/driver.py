@@ -109,6 +109,7 @@ class Driver:
         self._buffer = bytearray(_BUFFER)
         self._pieces = Pieces(self.session.pending)
         self._results: dict[int, Answered | Refused] = {}
+        self._heard = False
         self._unasked = 0
         self._requeued = 0
 
@@ -140,12 +141,7 @@ class Driver:
         self.session = KernelSession(major=major, minor=minor, flags=_offered(minor) if flags is None else flags)
         self._pieces = Pieces(self.session.pending)
         self._write(self.session.init(), "INIT")
-        # The server may still be starting.
-        seconds, self.starting = max(self.patience, self.starting), self.patience
-        result = self.reply_within(2, seconds)
-        if result is None:
-            raise Hangs(f"no reply to INIT within {seconds:g} s")
-        return self._judged(result)
+        return self.wait(2, "INIT")
 
     def ask(self, request: Request) -> Answered:
         """Sends `request` and waits for its reply, whatever errno it brings.
@@ -202,9 +198,10 @@ class Driver:
 
     def wait(self, unique: int, what: str = "") -> Answered:
         """The reply to a request that was sent. Raises as :meth:`ask` does."""
-        result = self.reply_within(unique, self.patience)
+        seconds = self.patience if self._heard else max(self.patience, self.starting)
+        result = self.reply_within(unique, seconds)
         if result is None:
-            raise Hangs(f"no reply to {what or f'request {unique}'} within {self.patience:g} s")
+            raise Hangs(f"no reply to {what or f'request {unique}'} within {seconds:g} s")
         return self._judged(result)
 
     def wait_within(self, unique: int, seconds: float) -> Answered | None:
@@ -251,6 +248,7 @@ class Driver:
             self._take(bytes(message))
 
     def _take(self, message: bytes) -> None:
+        self._heard = True
         self._note(Direction.TO_KERNEL, message)
         unique = int.from_bytes(message[8:16], sys.byteorder)
         try:

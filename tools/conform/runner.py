@@ -60,6 +60,7 @@ class Runner:
         self._offers = Offers()
         self._shared: _Connection | None = None
         self._failures = 0
+        self._silences = 0
         self._problem = ""
 
     def run(self, probes: Iterable[Probe]) -> Iterator[Result]:
@@ -103,7 +104,7 @@ class Runner:
         result = self._judge(probe, connection.kernel)
         if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
             if result.verdict is Verdict.HUNG and connection.kernel.session.agreed is None:
-                self._starting = self._patience
+                self._slow_start()
             self._ended(result, connection)
             return result
         if connection.kernel.session.agreed is not None:
@@ -195,7 +196,7 @@ class Runner:
             answer = connection.kernel.init()
         except (Gone, Hangs, Violation, ProtocolError) as error:
             self._failures += 1
-            self._starting = self._patience
+            self._slow_start()
             self._problem = f"{error}; the server: {connection.end()}"
             raise Unready(f"INIT before it: {self._problem}") from error
         if connection.kernel.session.agreed is None:
@@ -206,6 +207,12 @@ class Runner:
         self._failures = 0
         connection.kernel.purge()
         return connection
+
+    def _slow_start(self) -> None:
+        """After a few of them no more is waited for a server that never answers."""
+        self._silences += 1
+        if self._silences >= _TRIES:
+            self._starting = self._patience
 
     def _drop(self) -> None:
         """Ends the shared server, with nothing left of what was made on it."""

@@ -19,7 +19,8 @@ details { border-left: 4px solid #bbb; margin: .25em 0; padding: .1em .7em; back
 summary { cursor: pointer } summary code { font-weight: 600 }
 .passed { border-color: #2b8a3e } .failed { border-color: #c92a2a } .crashed { border-color: #862e9c }
 .hung { border-color: #e67700 } .tier { color: #666; margin: 0 .6em } .verdict { float: right }
-pre { background: #f1f3f5; overflow-x: auto; padding: .6em; font-size: 12.5px } dt { font-weight: 600 } dd { overflow-wrap: anywhere }
+pre { background: #f1f3f5; overflow-x: auto; padding: .6em; font-size: 12.5px } dt { font-weight: 600 }
+dd { overflow-wrap: anywhere }
 #filter { font: inherit; width: 24em; padding: .3em } label { margin-right: 1em }
 """
 
