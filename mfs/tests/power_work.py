@@ -18,6 +18,7 @@ from pathlib import Path
 
 import trio
 
+from mfs.fsck import check
 from mfs.tests.crash_model import XATTR, Found, Model, Node, look
 from mfs.tests.crash_steps import PROFILE, Actor
 from mfs.tests.mounting import Mount, mounted
@@ -177,13 +178,15 @@ def _lost(model: Model, found: Mapping[str, Found]) -> int:
 def opened(trial: Trial, model: Model | None, *, thorough: bool) -> tuple[str, Mapping[str, Found]]:
     """Open the repository of a disk: what is wrong with it, or nothing, and what it holds.
 
-    `thorough`: go on from there as well, commit, and hold the CIDs against ones built from nothing.
+    `thorough`: have it checked by `mfs fsck`, go on, commit, and hold the CIDs against ones built from nothing.
     """
     place = Path(tempfile.mkdtemp(prefix="power-", dir=_TEMPORARY))
     found: Mapping[str, Found] = {}
     try:
         trial.rebuilt.write_to(place)
         repo = place / "repo"
+        if thorough and model is not None and (damaged := check(repo).findings):
+            return f"mfs fsck: {damaged}", found
         with Volume.open(repo, profile=PROFILE.name) as volume:
             found = seen(volume)
             complaint = model.judge(found) if model is not None else "" if list(found) == [""] else "what is that?"
