@@ -46,9 +46,9 @@ async def serving(
     The arguments are those of `rawfuse.mount` (`MountArguments`), and `max_write` that of `Server`. `read_ahead` is how
     many bytes the kernel may read ahead, where root may say so (`Mounted.set_read_ahead`) and the file system does not
     want less. `trace` is a file in which every message is kept for `rawfuse decode`; a full disk ends that, and not the
-    mount (:mod:`rawfuse.trace.keeping`). On the way out it is unmounted, lazily, and the connection closed: who is
-    still in there gets ENOTCONN. When somebody else unmounts it the block goes on; `await server.ended.wait()` waits
-    for that.
+    mount (:mod:`rawfuse.trace.keeping`). `rawfuse top` and `rawfuse trace --follow` can watch it (:func:`watchable`).
+    On the way out it is unmounted, lazily, and the connection closed: who is still in there gets ENOTCONN. When
+    somebody else unmounts it the block goes on; `await server.ended.wait()` waits for that.
 
     The block runs on the thread that answers the kernel: it must not touch the mount except from another one
     (`trio.Path`, `trio.to_thread.run_sync`, `trio.run_process`), or both wait for each other for good.
@@ -68,7 +68,8 @@ async def serving(
                 nursery.start_soon(_serve, server, failures, nursery.cancel_scope)
                 await server.initialized.wait()
                 await let_read_ahead(mounted, filesystem, read_ahead)
-                yield server
+                with watchable(server, mounted):
+                    yield server
             except Exception as error:  # noqa: BLE001 - raised below, outside the nursery that would wrap it
                 failures.append(error)
             finally:

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
+from rawfuse import serving
 from rawfuse import wire as w
 from rawfuse.mount.connections import Connection, Process, fuse_connections
 from rawfuse.mount.mountinfo import find_mount
@@ -166,3 +168,19 @@ def test_it_ends_with_the_mount(mounted: Path) -> None:
     with watched:
         subprocess.run(["umount", mounted], check=True)
         assert all(isinstance(message, Traced) for message in watched)
+
+
+@pytest.mark.kernel("root")
+async def test_programs_that_serve_a_block_are_watched_too(tmp_path: Path) -> None:
+    def look() -> Traced:
+        entry = find_mount(tmp_path)
+        assert entry is not None
+        watched = watch(entry.device[1])
+        assert watched is not None
+        with watched:
+            (tmp_path / "made").mkdir()
+            return next(message for message in watched if opcodes([message]) == [w.constants.FUSE_MKDIR])
+
+    async with serving(MemoryFs(), tmp_path):
+        found = await trio.to_thread.run_sync(look)
+    assert found.data.endswith(b"made\0")
