@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,57 @@ def test_what_was_asked_together_is_asked_together() -> None:
     found, player = replayed(Together(), recorded(Together(), three_at_once))
     assert found == []
     assert player.outcome.compared == 5
+
+
+LONG = 1 << 17
+
+
+class Long(Filesystem):
+    """128 KiB whatever is read."""
+
+    def open(self, request: wire.Open) -> Reply:
+        return wire.fuse_open_out(fh=1)
+
+    async def _read(self, request: wire.Read) -> bytes:
+        await trio.sleep(0.01)
+        return bytes(LONG)
+
+    def read(self, request: wire.Read) -> Reply:
+        return self._read(request)
+
+
+async def three_long_ones(kernel: Kernel) -> None:
+    await kernel.call(wire.Open(nodeid=ROOT, arg=wire.fuse_open_in()))
+    async with trio.open_nursery() as nursery:
+        for offset in range(3):
+            arg = wire.fuse_read_in(fh=1, offset=offset, size=LONG)
+            nursery.start_soon(kernel.call, wire.Read(nodeid=ROOT, arg=arg))
+
+
+def test_long_replies_of_a_server_that_splices_do_not_mix() -> None:
+    """Its threads put pieces of 16 pages into the socket, in any order: it is asked for one at a time."""
+    answered: list[int] = []
+
+    def splice(sock: socket.socket, header: wire.fuse_in_header) -> bool:
+        if header.opcode == wire.Open.opcode:
+            sock.send(wire.fuse_out_header(len=32, unique=header.unique).pack() + wire.fuse_open_out(fh=7).pack())
+            return False
+
+        def reply(data: bytes) -> None:
+            message = wire.fuse_out_header(len=16 + len(data), unique=header.unique).pack() + data
+            for start, end in ((0, 61456), (61456, 126992), (126992, len(message))):
+                sock.send(message[start:end])
+                time.sleep(0.02)
+
+        answered.append(header.unique)
+        threading.Thread(target=reply, args=(bytes(LONG),), daemon=True).start()
+        return False
+
+    messages = recorded(Long(), three_long_ones)
+    with talking_to(splice) as sock:
+        player = Player(sock, foresee(messages), ignored=("fuse_init_out.*", "fuse_open_out.*"))
+        assert [str(one) for one in player.play(messages)] == []
+    assert len(answered) == 3
 
 
 def test_the_rhythm_is_the_recorded_one(messages: list[Any]) -> None:
