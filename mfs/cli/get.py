@@ -73,6 +73,8 @@ class _Writing:
         elif "symlink" in item:
             self._symlink(self._path(item["symlink"]), item)
         elif "file" in item:
+            if not item["file"]:  # it is all there is
+                self._progress.expect(item["size"])
             self._begin(self._path(item["file"]), item)
         elif item.get("close") is True:
             self._end()

@@ -33,6 +33,10 @@ class Progress:
         self._shown = 0
         self._watched = sys.stderr.isatty()
 
+    def expect(self, total: int) -> None:
+        """So many bytes will it be, now that somebody knows."""
+        self._total = total
+
     def add(self, size: int, count: int = 0) -> None:
         """So many more bytes, and files, are done."""
         self._bytes += size
