@@ -21,13 +21,7 @@ def lost_ranges(sound: Sound, cid: CID, size: int) -> list[tuple[int, int]]:
     """
     lost: list[tuple[int, int]] = []
     _visit(sound, cid, 0, size, lost, 0)
-    merged: list[tuple[int, int]] = []
-    for start, stop in lost:
-        if merged and merged[-1][1] == start:
-            merged[-1] = (merged[-1][0], stop)
-        else:
-            merged.append((start, stop))
-    return merged
+    return lost
 
 
 def complement(lost: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
@@ -48,24 +42,37 @@ def _visit(sound: Sound, cid: CID, start: int, length: int, lost: list[tuple[int
     if codec_of(cid) == RAW:
         sound.reached(cid)
         if sound.length(cid) != length:
-            lost.append((start, start + length))
+            _add(lost, start, start + length)
         return
     if sound.reached(cid) & CLEAN:
         return
-    before = len(lost)
+    if cid in sound.dead:
+        # Subtrees of zeros are the same over and over again.
+        _add(lost, start, start + length)
+        return
+    before = lost[-1] if lost else None
     node = _node(sound, cid)
     if isinstance(node, int):
         if node != length:
-            lost.append((start, start + length))
+            _add(lost, start, start + length)
     elif node is None or node.size != length or depth > _DEEPEST:
-        lost.append((start, start + length))
+        _add(lost, start, start + length)
     else:
         begin = node.inline
         for child, end in zip(node.children, node.ends, strict=True):
             _visit(sound, child, start + begin, end - begin, lost, depth + 1)
             begin = end
-    if len(lost) == before:
+    if not lost or lost[-1] == before:
         sound.reached(cid, CLEAN)
+    elif lost[-1][0] <= start and lost[-1][1] == start + length:
+        sound.dead.add(cid)
+
+
+def _add(lost: list[tuple[int, int]], start: int, stop: int) -> None:
+    if lost and lost[-1][1] == start:
+        lost[-1] = (lost[-1][0], stop)
+    else:
+        lost.append((start, stop))
 
 
 def _node(sound: Sound, cid: CID) -> FileNode | int | None:

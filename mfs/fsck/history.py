@@ -205,16 +205,19 @@ class HistoryCheck:
     def _pinned(self, name: str, root: CID) -> None:
         sound = self._sound
         waiting = [root]
+        lost: set[CID] = set()
         while waiting:
             cid = waiting.pop()
-            if sound.reached(cid, PINNED) & PINNED:
+            if cid in lost or sound.reached(cid, PINNED) & PINNED:
                 continue
             if codec_of(cid) != DAG_PB:
                 if sound.length(cid) is None:
+                    lost.add(cid)
                     self._find("pin", f"the block {cid_str(cid)} is lost", name)
                 continue
             try:
                 if sound.leaf_pieces(cid) is None:
                     waiting += [link.hash for link in decode_node(sound.get(cid)).links]
             except (BlockNotFound, UnixFSError) as error:
+                lost.add(cid)
                 self._find("pin", str(error), name)

@@ -55,6 +55,8 @@ class Sound:
     ) -> None:
         self.store = store
         self.bad: dict[bytes, str] = {}
+        self.dead: set[CID] = set()
+        """Nodes of files of which not a byte can be read."""
         self.ends: dict[int, int] = {}
         """For each segment, the end of the highest piece of a sound block."""
         self._entries: dict[bytes, tuple[int, bytes]] = {}

@@ -16,13 +16,15 @@ from mfs.blocks.index import INLINE, Index
 from mfs.fsck import CLEAN, CORRECTED, UNCORRECTED, Report, check
 from mfs.fsck.mending.orphans import Orphans
 from mfs.gc import Keep, collect
+from mfs.history import names
 from mfs.ipns.keys import Keys
 from mfs.log import log_numbers
 from mfs.repo import RepoDamaged
 from mfs.tests import fsck_work
 from mfs.tests.fsck_work import Damage, Paths, made, seen, told_of
-from mfs.tests.volume_work import CHUNK, crashed, make, make_directory, opened
+from mfs.tests.volume_work import CHUNK, crashed, make, make_directory, opened, truncate
 from mfs.unixfs.cid import multihash_of
+from mfs.unixfs.layout import zero_leaf
 from mfs.volume import Volume
 
 SEEDS = range(2)
@@ -257,3 +259,24 @@ def test_garbage_and_inline_blocks_are_verified_too(repo: Path) -> None:
     index.close()
     (finding,) = check(repo).findings
     assert finding.kind == "block" and "nothing leads to it" in finding.what
+
+
+def test_a_sparse_file_is_checked_by_its_few_blocks(tmp_path: Path) -> None:
+    with opened(tmp_path / "repo") as volume:
+        file = make(volume, "sparse", b"x")
+        truncate(volume, file, 1 << 50)
+        trio.run(volume.commit)
+        (zeros, _) = zero_leaf(volume.profile, CHUNK)
+        cid = file.cid
+        assert cid is not None
+        names.add_pin(volume.store, "kept", cid, 1)
+        trio.run(volume.flush)
+    assert check(tmp_path / "repo").status == CLEAN
+    index = Index(tmp_path / "repo" / "index")
+    index.write({multihash_of(zeros.cid): None}, {}, {})
+    index.close()
+    report = check(tmp_path / "repo")
+    assert [(one.kind, one.ranges) for one in report.findings] == [("file", [(CHUNK, 1 << 50)]), ("pin", [])]
+    assert check(tmp_path / "repo", repair=True).status == CORRECTED
+    with opened(tmp_path / "repo") as volume:
+        assert volume.tree.resolve(b"sparse").cid == cid
