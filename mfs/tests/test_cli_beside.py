@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 import subprocess
@@ -80,6 +82,20 @@ def test_the_cids_are_a_read_only_mount_and_a_link_across_is_another_device(plac
         os.link(place.ipfs / cid, place.mnt / "b")
     with pytest.raises(OSError, match="Invalid cross-device link"):
         os.rename(place.mnt / "a", place.ipns / "a")
+
+
+def test_the_name_of_somebody_else_leads_to_the_place_of_the_cids(place: Beside) -> None:
+    name = "k51qzi5uqu5dlkw8pxuw9qmqayfdeh4kfebhmreauqdc6a7c3y7d5i9fi8mk9w"
+    records = json.loads((Path(__file__).parent / "data" / "ipns-records.json").read_text())["conformance"]
+    record = next(one["record"] for one in records if one["name"] == name)
+    (place.path / f"{name}.ipns-record").write_bytes(base64.b64decode(record))
+    place.mount_all()
+    ran = place.mfs("name", "import", f"{name}.ipns-record")
+    cid = "bafkqaddwgevxmmraojswg33smq"
+    assert (ran.returncode, ran.stdout) == (0, f"{name}\t/ipfs/{cid}\n")
+    for keys in (place.ipns, place.mnt / ".mfs" / "ipns"):
+        assert os.readlink(keys / name) == f"{place.ipfs}/{cid}"
+        assert (keys / name).read_bytes() == b"v1+v2 record"
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
