@@ -260,8 +260,10 @@ def test_every_message_has_its_fields(browser: Browser, tmp_path: Path) -> None:
 
 def test_a_page_is_made_of_nothing_but_itself() -> None:
     file = io.StringIO()
-    assert write_page(file, [], title="empty") == 0
+    assert write_page(file, [], title="\u00e9 \udcff </script>") == 0
     text = file.getvalue()
+    assert text.isascii()
+    assert "&#233;" in text
     assert "{{" not in text
     for outside in ("src=", "href=", "http:", "https:", "@import", "url("):
         assert outside not in text.replace("xmlns", "")

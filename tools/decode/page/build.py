@@ -38,8 +38,8 @@ def write_page(file: TextIO, exchanges: Iterable[Exchange], *, title: str, intro
     script, style = _asset("page.js"), _asset("page.css")
     parts = {
         "policy": _POLICY.format(script=_hash(script), style=_hash(style)),
-        "title": html.escape(title),
-        "intro": html.escape(intro),
+        "title": _escaped(title),
+        "intro": _escaped(intro),
         "style": style,
         "script": script,
         "rows": _packed(json.dumps(table.object(), separators=(",", ":")).encode()),
@@ -49,6 +49,11 @@ def write_page(file: TextIO, exchanges: Iterable[Exchange], *, title: str, intro
         file.write(text)
         file.write(parts[name] if name else "")
     return len(table)
+
+
+def _escaped(text: str) -> str:
+    """The page is ASCII, whatever the encoding of what it is written to."""
+    return html.escape(text).encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
 def _asset(name: str) -> str:

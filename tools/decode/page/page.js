@@ -436,7 +436,11 @@ function listen() {
 }
 
 function fromAddress() {
-  $("filter").value = decodeURIComponent(location.hash.slice(1));
+  try {
+    $("filter").value = decodeURIComponent(location.hash.slice(1));
+  } catch {
+    $("filter").value = ""; // somebody else's fragment
+  }
   ask();
 }
 
