@@ -25,8 +25,12 @@ def _getattr(nodeid: int, flags: int = 0, fh: int = 0) -> wire.GetAttr:
 
 
 def _set(k: ConformKernel, made: Made, valid: int, **members: int) -> wire.fuse_attr:
-    arg = wire.fuse_setattr_in(valid, **members)
-    attr: wire.fuse_attr = k.success(wire.SetAttr(nodeid=made.nodeid, arg=arg)).attr
+    answer = k.ask(wire.SetAttr(nodeid=made.nodeid, arg=wire.fuse_setattr_in(valid, **members)))
+    if answer.errno in (errno.ENOSYS, errno.EOPNOTSUPP):
+        raise Unready(f"SETATTR of that is {errno.errorcode[answer.errno]}")
+    k.expect(not answer.errno, "success", answer)
+    value: Any = answer.value
+    attr: wire.fuse_attr = value.attr
     return attr
 
 
