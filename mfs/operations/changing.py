@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from mfs.operations.paths import below_keys, error, parent_of, parts
+from mfs.operations.paths import below_keys, check_changeable, error, parent_of, parts
 from mfs.operations.session import Session
 from mfs.pace import Pace
 from mfs.tree.listing import Listing
@@ -27,6 +27,7 @@ def _about(path: bytes, failed: OSError) -> OSError:
 async def mkdir(session: Session, *, path: bytes, parents: bool) -> None:
     """A new directory; with `parents` also those above it, and no complaint where it is there already."""
     tree = session.volume.tree
+    check_changeable(path)
     names = parts(path)
     if not names and not parents:
         raise error(errno.EEXIST, path)

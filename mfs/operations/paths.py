@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 
 from mfs.tree.node import Directory, Node
 from mfs.tree.numbers import IPNS_INO, RESERVED_NAME
 from mfs.tree.record import ROOT_INO
 from mfs.tree.tree import Tree
+from mfs.unixfs.cid import parse_cid
+from mfs.unixfs.errors import InvalidCID
 
-__all__ = ["IPNS", "LOCAL", "at_path", "below_keys", "directory_at", "error", "parent_of", "parts"]
+__all__ = [
+    "IPFS",
+    "IPNS",
+    "LOCAL",
+    "at_path",
+    "below_keys",
+    "check_changeable",
+    "directory_at",
+    "error",
+    "parent_of",
+    "parts",
+]
 
+IPFS = b"ipfs"
+"""A path that begins with this and a CID leads to what that names."""
 IPNS = b"ipns"
 """A path that begins with this and the name of a key leads to its tree."""
 LOCAL = b"local"
@@ -79,12 +95,23 @@ def directory_at(tree: Tree, path: bytes) -> Directory:
     return node
 
 
+def check_changeable(path: bytes) -> None:
+    """EROFS for ``/ipfs/CID`` and what is below: that is what the CID says, wherever it is read."""
+    names = parts(path)
+    if len(names) < 2 or names[0] != IPFS:
+        return
+    with suppress(InvalidCID, UnicodeDecodeError):
+        parse_cid(names[1].decode("ascii"))
+        raise error(errno.EROFS, path, "what a CID names does not change")
+
+
 def parent_of(tree: Tree, path: bytes) -> tuple[Directory, bytes]:
     """The directory that `path` lies in, and its name there, which need not exist.
 
-    ENOENT, ENOTDIR for what leads to it; EINVAL for the root, which has no name.
+    ENOENT, ENOTDIR for what leads to it; EINVAL for the root, which has no name; EROFS for ``/ipfs/CID`` and below.
     """
     names = parts(path)
+    check_changeable(path)
     if not names:
         raise error(errno.EINVAL, path, "the root directory has no name")
     if (depth := below_keys(tree, names)) and len(names) == depth + 1:

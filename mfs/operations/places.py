@@ -16,7 +16,7 @@ from mfs.blocks.errors import BlockNotFound
 from mfs.blocks.pieces import total_length
 from mfs.blocks.store import EmbeddedStore
 from mfs.control.frames import to_text
-from mfs.operations.paths import IPNS, at_path, below_keys, error, parts
+from mfs.operations.paths import IPFS, IPNS, at_path, below_keys, error, parts
 from mfs.tree.listing import Listing
 from mfs.tree.node import Directory, File, Node, Symlink
 from mfs.tree.numbers import CONTROL_INO, IPNS_INO, RESERVED_NAME, is_view
@@ -40,9 +40,6 @@ __all__ = [
     "node_cache",
     "stored_cid",
 ]
-
-IPFS = b"ipfs"
-"""A path that begins with this name leads to a CID."""
 
 _CACHED_LINKS = 1 << 16
 _MOST_LINKS = 16

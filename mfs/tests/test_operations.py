@@ -58,6 +58,21 @@ async def test_names_of_any_bytes() -> None:
         assert set(await listed(at.reached, "/")) == {name}
 
 
+async def test_what_a_cid_names_does_not_change() -> None:
+    async with served() as at:
+        await put(at.reached, "/", {"d": None, "d/f": b"bytes"})
+        cid = (await listed(at.reached, "/", cids=True))["d"]["cid"]
+        for operation, arguments in (
+            ("mkdir", {"path": f"/ipfs/{cid}/new", "parents": True}),
+            ("remove", {"path": f"/ipfs/{cid}", "recursive": True}),
+            ("move", {"source": f"/ipfs/{cid}/f", "target": "/f"}),
+            ("move", {"source": "/d/f", "target": f"/ipfs/{cid}/g"}),
+            ("copy", {"source": "/d/f", "target": f"/ipfs/{cid}/g"}),
+        ):
+            assert await fails(at.reached, operation, **arguments) == errno.EROFS, operation
+        assert set(await listed(at.reached, "/")) == {"d"}
+
+
 async def test_dot_dot_stays_in_the_tree() -> None:
     async with served() as at:
         await at.ask("mkdir", path="/a/../../b", parents=True)
