@@ -90,6 +90,11 @@ class Follower:
             return self._sent(connection, message)
         return self._answered(connection, message)
 
+    def pending(self, unique: int, connection: int = 0) -> Exchange | None:
+        """The request of that number that has not been answered yet: its paths are known already."""
+        one = self._connections.get(connection)
+        return one.pending.get(unique) if one is not None else None
+
     def finish(self) -> list[Exchange]:
         """What was never answered, in order."""
         left = [exchange for one in self._connections.values() for exchange in one.pending.values()]

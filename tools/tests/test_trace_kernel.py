@@ -216,6 +216,24 @@ def test_short_reads_are_the_end_of_the_data(tmp_path: Path) -> None:
         tracer.end()
 
 
+def test_a_fault_is_for_the_paths_that_it_names(tmp_path: Path) -> None:
+    with tracing(tmp_path, MEMORY, "--fault", "CREATE,WRITE path=/d/*.db error=EIO") as tracer:
+        (tracer.mountpoint / "d").mkdir()
+        (tracer.mountpoint / "d" / "file").write_text("text")
+        (tracer.mountpoint / "a.db").write_text("text")
+        with pytest.raises(OSError, match="Input/output"):
+            (tracer.mountpoint / "d" / "a.db").write_text("text")
+        tracer.end()
+    assert "struck 1 of 1 requests" in tracer.said
+
+
+def test_a_short_write_is_gone_on_with(tmp_path: Path) -> None:
+    with tracing(tmp_path, MEMORY, "--fault", "WRITE times=1 short=4096") as tracer:
+        with open(tracer.mountpoint / "f", "wb", buffering=0) as file:
+            assert [file.write(bytes(8192)), file.write(bytes(8192))] == [4096, 8192]
+        tracer.end()
+
+
 def test_a_delayed_reply_keeps_nobody_else_waiting(tmp_path: Path) -> None:
     with tracing(tmp_path, MEMORY, "--fault", "MKDIR delay=700ms") as tracer:
         caller = subprocess.Popen(["mkdir", tracer.mountpoint / "slow"])

@@ -54,11 +54,15 @@ kernel's events, which have no names and no data, no FORGETs, INTERRUPTs and not
 """
 
 EPILOG = """\
-faults: OPCODES [every=N] [after=N] [chance=P%] [times=N], then one of
+faults: OPCODES [path=PATTERN] [every=N] [after=N] [first=N] [chance=P%] [times=N], then one of
   error=ERRNO   the caller gets it, the server never sees the request
-  delay=TIME    the reply comes later (50ms, 2s)
-  drop          the reply is lost: the caller waits
-  short=BYTES   of the reply's data only so much is left
+  delay=TIME    the reply comes later (50ms, 2s), or somewhere between two times (10ms-200ms)
+  drop          the reply is lost: the caller waits, until --give-up
+  short=BYTES   a short read or write: of the data, or of the number that a reply to WRITE says, so much is left
+OPCODES is one, several with commas, or a pattern: READ,WRITE  READDIR*  *. The path is that from the root of the
+mount, as `rawfuse decode` shows it; of RENAME, LINK and copies also the new one. Counted are the requests that match:
+every=3 is the third, sixth, ...; after=10 lets ten pass; first=5 takes five; times=1 strikes once. The first rule that
+strikes a request counts. With the same --seed and the same requests, chance= strikes the same ones.
 
 exit status: 0 after the unmount; 1 when the server ended first, broke the protocol or left requests unanswered, or
 nothing could be mounted; 2 for a wrong command line.
@@ -69,6 +73,8 @@ examples:
   rawfuse trace --follow /mnt                                          of a mount that is there, until Ctrl-C
   rawfuse trace -o t.pcapng --largest 256 -m /mnt -- ./loopback {} /srv    (the file: rawfuse dissector --help)
   rawfuse trace --fault 'WRITE every=100 error=EIO' -m /mnt -- ./memfs_ll -f {}
+  rawfuse trace --fault 'FSYNC path=*.db after=20 times=1 error=EIO' -m /mnt -- mfs mount --repo r {}
+  rawfuse trace --fault 'READ chance=5% delay=10ms-200ms' --fault 'READ,WRITE every=7 short=512' --seed 3 -m /mnt -- ...
 """
 
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
-from rawfuse.wire.opcodes import BY_OPCODE
+from rawfuse.wire import constants as c
+from rawfuse.wire import fuse_out_header
+from rawfuse.wire.opcodes import BY_OPCODE, OPERATIONS
 from rawfuse.wire.replies import answered
 
-__all__ = ["BadFault", "Fault", "Faults", "parse_fault"]
+__all__ = ["BadFault", "Fault", "Faults", "parse_fault", "shortened"]
 
 _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _LARGEST_ERRNO: Final = 511
+_WITH_COUNT: Final = frozenset({c.FUSE_WRITE, c.FUSE_COPY_FILE_RANGE, c.FUSE_COPY_FILE_RANGE_64})
+"""Whose reply is a number of bytes: a short one is a smaller number."""
+_WITH_DATA: Final = frozenset(one.opcode for one in OPERATIONS if one.reply.kind in ("bytes", "dirents", "xattr"))
 
 
 class BadFault(ValueError):
@@ -26,31 +33,38 @@ class BadFault(ValueError):
 class Fault:
     """One rule. Exactly one of `error`, `delay`, `drop`, `short` says what happens.
 
-    opcodes: numbers that it is about. every: each such request of so many. after: from so many on. chance: in so many
-    of a hundred cases. times: at most so often, None without an end. error: errno of the reply, the server never
-    sees the request. delay: seconds before the reply is passed on. drop: the reply is lost. short: bytes that are left
-    of a reply's data.
+    opcodes: numbers that it is about. path: a pattern that the path, or the one it is moved or copied to, must match.
+    every: each such request of so many. after: only when so many have passed; first: only so many, behind those.
+    chance: in so many of a hundred cases. times: at most so often. error: errno of the reply, the server never sees the
+    request. delay, longest: seconds before the reply is passed on, any between the two. drop: the reply is lost. short:
+    bytes that are left of a reply's data, or of the number that a reply to WRITE says.
     """
 
     text: str
     opcodes: frozenset[int]
+    path: str = ""
     every: int = 1
     after: int = 0
+    first: int | None = None
     chance: float = 100.0
     times: int | None = None
     error: int = 0
     delay: float = 0.0
+    longest: float = 0.0
     drop: bool = False
     short: int | None = None
     seen: int = 0
     done: int = 0
 
-    def strikes(self, opcode: int, chance: random.Random) -> bool:
-        """Whether it strikes this request; counts it."""
+    def strikes(self, opcode: int, chance: random.Random, paths: Sequence[bytes] = ()) -> bool:
+        """Whether it strikes this request; counts it. `paths`: what it is about."""
         if opcode not in self.opcodes or (self.times is not None and self.done >= self.times):
             return False
+        if self.path and not any(path and fnmatchcase(os.fsdecode(path), self.path) for path in paths):
+            return False
         self.seen += 1
-        if self.seen <= self.after or (self.seen - self.after) % self.every:
+        since = self.seen - self.after
+        if since <= 0 or since % self.every or (self.first is not None and since > self.first):
             return False
         if self.chance < 100 and chance.random() * 100 >= self.chance:
             return False
@@ -59,7 +73,9 @@ class Fault:
 
 
 def parse_fault(text: str) -> Fault:
-    """`OPCODES [every=N] [after=N] [chance=P%] [times=N] error=ERRNO|delay=TIME|drop|short=BYTES`."""
+    """`OPCODES [path=PATTERN] [every=N] [after=N] [first=N] [chance=P%] [times=N]`, and one of
+    `error=ERRNO|delay=TIME|drop|short=BYTES`. Raises BadFault.
+    """
     words = text.split()
     if not words:
         raise BadFault("a fault begins with the opcodes that it is about: 'WRITE every=100 error=EIO'")
@@ -75,12 +91,18 @@ def parse_fault(text: str) -> Fault:
             raise BadFault(f"{word!r}: {error}") from None
     if effects != 1:
         raise BadFault(f"{text!r}: what happens is one of error=, delay=, drop, short=")
+    if fault.short is not None:
+        fault.opcodes &= _WITH_DATA | _WITH_COUNT
+        if not fault.opcodes:
+            raise BadFault(f"{text!r}: replies that can be short are those to READ, WRITE, READDIR and their like")
     return fault
 
 
 _KEYS: Final = {
+    "path": "path=PATTERN",
     "every": "every=N",
     "after": "after=N",
+    "first": "first=N",
     "chance": "chance=P%",
     "times": "times=N",
     "error": "error=ERRNO",
@@ -107,7 +129,12 @@ def _opcodes(text: str) -> frozenset[int]:
 def _set(fault: Fault, key: str, value: str) -> bool:
     """Takes one word over; says whether it is what happens."""
     match key:
-        case "every" | "after" | "times":
+        case "path":
+            if not value.startswith(("/", "*")):
+                raise ValueError("a pattern from the root of the mount: /dir/*, *.db")
+            fault.path = value
+            return False
+        case "every" | "after" | "first" | "times":
             number = int(value)
             if number < (0 if key == "after" else 1):
                 raise ValueError("a number of requests")
@@ -123,10 +150,11 @@ def _set(fault: Fault, key: str, value: str) -> bool:
             if not 0 < fault.error <= _LARGEST_ERRNO:
                 raise ValueError("no errno")
         case "delay":
-            number_text = value.rstrip("mus")
-            fault.delay = float(number_text) * _UNITS[value[len(number_text) :] or "s"] if number_text else 0.0
-            if fault.delay <= 0:
-                raise ValueError("a time: 50ms, 2s")
+            least, _, most = value.partition("-")
+            fault.delay = _seconds(least)
+            fault.longest = _seconds(most) if most else fault.delay
+            if not 0 < fault.delay <= fault.longest:
+                raise ValueError("a time, or one between two: 50ms, 2s, 10ms-200ms")
         case "drop":
             fault.drop = True
         case "short":
@@ -134,6 +162,14 @@ def _set(fault: Fault, key: str, value: str) -> bool:
             if fault.short < 0:
                 raise ValueError("a number of bytes")
     return True
+
+
+def _seconds(text: str) -> float:
+    number = text.rstrip("mus")
+    unit = text[len(number) :] or "s"
+    if not number or unit not in _UNITS:
+        raise ValueError("a time: 50ms, 2s")
+    return float(number) * _UNITS[unit]
 
 
 class Faults:
@@ -146,9 +182,34 @@ class Faults:
     def __bool__(self) -> bool:
         return bool(self.faults)
 
-    def striking(self, opcode: int) -> Fault | None:
-        """The fault that strikes this request, if any."""
+    @property
+    def by_path(self) -> bool:
+        """Whether a rule asks for the path of a request."""
+        return any(fault.path for fault in self.faults)
+
+    def striking(self, opcode: int, paths: Sequence[bytes] = ()) -> Fault | None:
+        """The fault that strikes this request, if any; `paths`: what it is about."""
         for fault in self.faults:
-            if fault.strikes(opcode, self._chance):
+            if fault.strikes(opcode, self._chance, paths):
                 return fault
         return None
+
+    def delay(self, fault: Fault) -> float:
+        """Seconds that a reply is kept back this time."""
+        return self._chance.uniform(fault.delay, fault.longest)
+
+
+def shortened(message: bytes | memoryview, opcode: int, most: int) -> bytes:
+    """The reply with at most `most` bytes of data, as of a server that reads or writes less than was asked for."""
+    header = fuse_out_header.unpack_from(message)
+    body = bytes(message[fuse_out_header.SIZE :])
+    if header.error:
+        return bytes(message)
+    if opcode in _WITH_COUNT:
+        # The count comes first in both structs, and what stands behind it is padding: 4 bytes, or the 8 of opcode 53.
+        wide = 8 if opcode == c.FUSE_COPY_FILE_RANGE_64 else 4
+        count = min(most, int.from_bytes(body[:wide], sys.byteorder))
+        body = count.to_bytes(wide, sys.byteorder) + body[wide:]
+    else:
+        body = body[:most]
+    return fuse_out_header.pack_flat(fuse_out_header.SIZE + len(body), 0, header.unique) + body

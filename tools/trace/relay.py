@@ -26,12 +26,14 @@ from rawfuse.channel.pieces import Pieces, is_large
 from rawfuse.server import SLOW_YIELD, YIELD_PAUSE
 from rawfuse.trace import Recorder
 from rawfuse.trace.agreed import Agreed
+from rawfuse.trace.exchanges import Follower
+from rawfuse.trace.record import Direction, Traced
 from rawfuse.wire import constants as c
 from rawfuse.wire import fuse_in_header, fuse_out_header
 from rawfuse.wire.opcodes import OPERATIONS
 from rawfuse.wire.replies import answered
 
-from .faults import Faults
+from .faults import Faults, shortened
 from .notices import Notices
 from .pending import MAY_WAIT, Pending, Watcher
 
@@ -97,6 +99,7 @@ class Relay:
         self._recorders: tuple[Recorder, ...] = () if recorder is None else (recorder,)
         self._watcher = watcher
         self._faults = faults or Faults()
+        self._paths = Follower() if self._faults.by_path else None
         self._patience = patience
         self._give_up = give_up
         self._pending: dict[int, Pending] = {}
@@ -218,9 +221,11 @@ class Relay:
         if opcode == c.FUSE_INIT:
             self.agreed.asked(unique)
         if opcode in _UNANSWERED:
+            if self._paths is not None:
+                self._paths.feed(self._traced(Direction.TO_SERVER, message))
             self._to_server(message)
             return True
-        fault = self._faults.striking(opcode) if self._faults else None
+        fault = self._faults.striking(opcode, self._about(unique, message)) if self._faults else None
         if fault is not None and fault.error:
             self._to_kernel(unique, _error(unique, fault.error))
             return True
@@ -231,6 +236,18 @@ class Relay:
                 return True
         self._to_server(message)
         return True
+
+    def _about(self, unique: int, message: memoryview) -> tuple[bytes, ...]:
+        """The paths of a request, where a fault asks for them."""
+        if self._paths is None:
+            return ()
+        self._paths.feed(self._traced(Direction.TO_SERVER, message))
+        exchange = self._paths.pending(unique)
+        return (exchange.path, exchange.newpath) if exchange is not None else ()
+
+    def _traced(self, direction: Direction, message: bytes | memoryview) -> Traced:
+        agreed = self.agreed
+        return Traced(0, direction, bytes(message), len(message), 0, 0, agreed.minor, agreed.setxattr_ext)
 
     def _next_large(self, arrived: int) -> None:
         """The long replies of a server's threads would mix, if it splices them: their READs go one after another."""
@@ -278,13 +295,13 @@ class Relay:
         if self._faults:
             request = self._pending.get(unique & ~_RESENT)
             fault = request.fault if request is not None else None
-            if fault is not None:
+            if request is not None and fault is not None:
                 if fault.drop:
                     return True
                 if fault.short is not None:
-                    message = _shortened(message, fault.short)
+                    message = shortened(message, request.opcode, fault.short)
                 if fault.delay:
-                    self._hold(now + fault.delay, unique, bytes(message))
+                    self._hold(now + self._faults.delay(fault), unique, bytes(message))
                     return True
         self._to_kernel(unique, message)
         return True
@@ -298,6 +315,8 @@ class Relay:
         request = self._pending.pop(unique & ~_RESENT, None) if unique else None
         for recorder in self._recorders:
             recorder.reply((message,))
+        if self._paths is not None:
+            self._paths.feed(self._traced(Direction.TO_KERNEL, message))
         if self.agreed.waiting is not None:
             self.agreed.answered(bytes(message))
         if unique in self._given_up:
@@ -358,8 +377,9 @@ class Relay:
                 request.told = True
                 self._watcher.hangs(unique, request, waited)
         for unique, request, waited in late:
-            request.given_up = True
-            self._watcher.hangs(unique, request, waited)
+            if request.fault is None:
+                request.given_up = True
+                self._watcher.hangs(unique, request, waited)
             self._to_kernel(unique, _error(unique, errno.ETIMEDOUT))
             self._given_up.add(unique)
             self._next_large(unique)
@@ -367,12 +387,3 @@ class Relay:
 
 def _error(unique: int, number: int) -> bytes:
     return fuse_out_header.pack_flat(_HEADER, -number, unique)
-
-
-def _shortened(message: bytes | memoryview, data: int) -> bytes:
-    """The reply with at most `data` bytes behind its header, as a server that reads less than was asked for."""
-    header = fuse_out_header.unpack_from(message)
-    size = _HEADER + min(data, len(message) - _HEADER)
-    if header.error:
-        return bytes(message)
-    return fuse_out_header.pack_flat(size, 0, header.unique) + bytes(message[_HEADER:size])
