@@ -19,7 +19,7 @@ from mfs.operations.places import Foreign as Root
 from mfs.tests.foreign import INLINE as BYTES_WITHIN
 from mfs.tests.foreign import LAYOUTS, Foreign
 from mfs.tests.programs import pattern
-from mfs.tests.volume_work import CHUNK, PROFILE, content, make, make_directory, opened, root, write
+from mfs.tests.volume_work import CHUNK, PROFILE, make, make_directory, opened, root, write
 from mfs.tree.node import Directory, File, Node, Symlink
 from mfs.tree.record import ROOT_INO
 from mfs.tree.xattrs import get_xattr, set_xattr, xattr_names
@@ -53,9 +53,7 @@ def seen(volume: Volume) -> Paths:
                 child = tree.child(node, name)
                 assert child is not None, (path, name)
                 waiting.append((path + b"/" + name if path else name, child))
-        data = content(volume, node) if isinstance(node, File) and not node.content.foreign else b""
-        if isinstance(node, File) and node.content.foreign:
-            data = node.content.read_bytes(0, node.size)
+        data = node.content.read_bytes(0, node.size) if isinstance(node, File) else b""
         target = node.target if isinstance(node, Symlink) else b""
         xattrs = {name: get_xattr(tree, node, name) for name in xattr_names(tree, node)}
         found[path] = Seen(node.mode, node.uid, node.nlink, target, data, xattrs)

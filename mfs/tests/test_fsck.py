@@ -20,11 +20,12 @@ from mfs.history import names
 from mfs.ipns.keys import Keys
 from mfs.log import log_numbers
 from mfs.repo import RepoDamaged
-from mfs.tests import fsck_work
+from mfs.tests import fsck_work, volume_work
 from mfs.tests.fsck_work import Damage, Paths, made, seen, told_of
 from mfs.tests.volume_work import CHUNK, crashed, make, make_directory, opened, truncate
 from mfs.unixfs.cid import multihash_of
 from mfs.unixfs.layout import zero_leaf
+from mfs.unixfs.profile import profile_named
 from mfs.volume import Volume
 
 SEEDS = range(2)
@@ -280,3 +281,23 @@ def test_a_sparse_file_is_checked_by_its_few_blocks(tmp_path: Path) -> None:
     assert check(tmp_path / "repo", repair=True).status == CORRECTED
     with opened(tmp_path / "repo") as volume:
         assert volume.tree.resolve(b"sparse").cid == cid
+
+
+def test_what_unixfs_has_of_a_lost_inode_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(volume_work, "PROFILE", profile_named("test-small-v1+mode+mtime"))
+    repo = tmp_path / "repo"
+    with opened(repo) as volume:
+        file = make(volume, "a", b"bytes")
+        file.mode, file.mtime = 0o100751, 5_000_000_007
+        volume.tree.touched(file)
+        trio.run(volume.commit)
+        meta = volume.head.meta
+    assert meta is not None and check(repo).status == CLEAN
+    index = Index(repo / "index")
+    index.write({multihash_of(meta): None}, {}, {})
+    index.close()
+    report = check(repo, repair=True)
+    assert report.status == CORRECTED and b"a" in told_of(report)
+    with opened(repo) as volume:
+        found = volume.tree.resolve(b"a")
+        assert (found.mode, found.mtime, seen(volume)[b"a"].data) == (0o100751, 5_000_000_007, b"bytes")

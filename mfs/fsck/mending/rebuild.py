@@ -298,8 +298,11 @@ class _Rebuild:
             self._inodes[child] = known
             return
         kind = _kind(node)
-        made = self._made(link.hash, kind, above.uid, above.gid)
-        made = made._replace(tsize=link.tsize or 0)
+        if node.mode:
+            kind = stat.S_IFMT(kind) | node.mode & 0o7777
+        made = self._made(link.hash, kind, above.uid, above.gid)._replace(tsize=link.tsize or 0)
+        if node.mtime is not None:
+            made = made._replace(mtime=node.mtime.seconds * 1_000_000_000 + node.mtime.nanos)
         if isinstance(node, FileNode):
             made = made._replace(size=node.size, entries=_FOREIGN)
         if isinstance(node, SymlinkNode):
@@ -307,7 +310,9 @@ class _Rebuild:
         self._inodes[child] = made
         path = self._path(ino, name)
         self._report.findings.append(
-            Finding("inode", "its owner, mode and times are lost", path, repair="given those of new files")
+            Finding(
+                "inode", "its owner, mode and times are lost", path, repair="given those in UnixFS, or of new files"
+            )
         )
 
     def _made(self, cid: CID | None, mode: int, uid: int, gid: int) -> Inode:
