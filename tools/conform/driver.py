@@ -29,7 +29,7 @@ from rawfuse.wire.since import SINCE
 
 from ..decode.lines import outcome_of
 from ..decode.values import errno_text, label
-from .probe import Gone, Hangs, Violation
+from .probe import Gone, Hangs, Unbelieved, Violation
 
 __all__ = ["Driver", "InterruptAnswer", "Stray"]
 
@@ -153,6 +153,13 @@ class Driver:
         """
         return self.wait(self.send(request), label(request))
 
+    def heard(self, request: Request) -> Answered:
+        """As :meth:`ask`, but what the reply says is not judged."""
+        result = self.reply_within(self.send(request), self.patience)
+        if result is None:
+            raise Hangs(f"no reply to {label(request)} within {self.patience:g} s")
+        return result if isinstance(result, Answered) else self._judged(result)
+
     def send(self, request: Request) -> int:
         """Sends `request` and returns its unique, by which :meth:`wait` gives the reply."""
         self._write(self.message(request), label(request))
@@ -227,9 +234,10 @@ class Driver:
 
     def _judged(self, result: Answered | Refused) -> Answered:
         if isinstance(result, Refused):
-            raise Violation("a reply that Linux takes", str(result))
+            raise Violation("a reply that Linux takes", str(result), _opcode(result.request))
         if not result.errno and result.seen:
-            raise Violation("content that Linux believes", f"{said(result)}: the caller gets EIO")
+            seen = f"{said(result)}: the caller gets EIO"
+            raise Unbelieved("content that Linux believes", seen, _opcode(result.request))
         return result
 
     def _receive(self, seconds: float) -> None:
@@ -316,6 +324,11 @@ class Driver:
         minor = self.session.minor if self.session.agreed is not None else 0
         traced = Traced(time.time_ns(), direction, message[:_KEPT_BYTES], len(message), 0, 0, minor, ext)
         self.messages.append(traced)
+
+
+def _opcode(request: Request | None) -> str:
+    """The label of a request that is whole."""
+    return "" if request is None or isinstance(request, UnknownRequest) else label(request)
 
 
 def said(what: object) -> str:

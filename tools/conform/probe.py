@@ -19,6 +19,7 @@ __all__ = [
     "SHAPELESS",
     "Table",
     "Tier",
+    "Unbelieved",
     "Unready",
     "Verdict",
     "Violation",
@@ -50,6 +51,22 @@ class Verdict(enum.StrEnum):
     """A request that must be answered was not, within the patience (or the server took no more requests)."""
 
 
+_BELIEVED: Final = {
+    "INIT": ("negotiation.answered", "negotiation.major"),
+    "LOOKUP": ("lookup.found", "lookup.type", "lookup.size"),
+    "GETATTR": ("attributes.root", "attributes.type"),
+    "STATX": ("attributes.statx",),
+    "SYMLINK": ("making.symlink_type",),
+    "MKNOD": ("making.mknod_types",),
+    "CREATE": ("files.create",),
+    "WRITE": ("writing.count",),
+    "READDIR": ("directories.names",),
+    "LISTXATTR": ("xattrs.listed",),
+    "IOCTL": ("commands.ioctl_room",),
+}
+"""Probes of what Linux does not believe in a reply: it fails with that whatever else it is about. They themselves
+look at it all the same (`heard`)."""
+
 BAD: Final = frozenset({Verdict.FAILED, Verdict.CRASHED, Verdict.HUNG})
 
 TIERS: Final = (Tier.MUST, Tier.SHOULD, Tier.MAY)
@@ -72,12 +89,22 @@ SHAPELESS: Final = frozenset(
 
 
 class Violation(Exception):
-    """The rule is broken: what was expected, and what was seen."""
+    """The rule is broken: what was expected, and what was seen.
 
-    def __init__(self, expected: str, seen: str) -> None:
+    Attributes:
+        opcode: label of the opcode to which a reply came that Linux refuses, or does not believe; else empty. What is
+            wrong with it counts for the rules about that opcode, and keeps others from being tried.
+    """
+
+    def __init__(self, expected: str, seen: str, opcode: str = "") -> None:
         super().__init__(f"expected {expected}, saw {seen}")
         self.expected = expected
         self.seen = seen
+        self.opcode = opcode
+
+
+class Unbelieved(Violation):
+    """Linux takes the reply, and does not believe what it says: the caller gets EIO."""
 
 
 class Unready(Exception):
@@ -108,7 +135,8 @@ class Probe:
             something else than ENOSYS and the like, see :mod:`.offers`) and names of INIT flags that were agreed on
             (`FUSE_POSIX_LOCKS`).
         depends: names of probes that fail as well when this one's rule is kept but theirs is not. Where the rule is
-            about an opcode, `shape.<that opcode>` is among them without being named.
+            about an opcode, `shape.<that opcode>` is among them without being named, and so are those of what Linux
+            does not believe in its replies.
         fresh: it gets a server of its own, because it leaves the connection unusable, or needs it untouched.
         init: INIT was exchanged before the function is called.
     """
@@ -132,7 +160,10 @@ class Probe:
     @property
     def all_depends(self) -> tuple[str, ...]:
         """`depends`, and what the opcodes imply."""
-        implied = (f"shape.{opcode}" for opcode in self.opcodes if opcode not in SHAPELESS)
+        implied = [f"shape.{opcode}" for opcode in self.opcodes if opcode not in SHAPELESS]
+        if self.subject != "shape":
+            believed = [_BELIEVED.get(opcode, ()) for opcode in self.opcodes]
+            implied += [name for names in believed if self.name not in names for name in names]
         return tuple(dict.fromkeys(one for one in (*self.depends, *implied) if one != self.name))
 
 

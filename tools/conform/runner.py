@@ -129,7 +129,11 @@ class Runner:
         try:
             probe.function(kernel)
         except Violation as error:
-            result = Result(probe, Verdict.FAILED, expected=error.expected, seen=error.seen)
+            if error.opcode and error.opcode not in probe.opcodes:
+                reason = f"{error.opcode} goes wrong, which this is not about: {error}"
+                result = Result(probe, Verdict.INAPPLICABLE, reason=reason)
+            else:
+                result = Result(probe, Verdict.FAILED, expected=error.expected, seen=error.seen)
         except Unready as why:
             result = Result(probe, Verdict.INAPPLICABLE, reason=str(why))
         except Gone as error:

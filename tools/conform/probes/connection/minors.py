@@ -19,7 +19,7 @@ def _older(minor: int, tier: Tier, what: str) -> None:
         f"A kernel of 7.{minor} ({what}) is served, by the sizes of its minor or of a lower one in the reply, or told "
         "clearly by an errno that it is too old.",
         "fuse_kernel.h 7.45: the history of versions; Linux believes the minor in the reply",
-        opcodes=("INIT",),
+        opcodes=("INIT", "GETATTR", "LOOKUP"),
         init=False,
     )
     def older(k: ConformKernel) -> None:

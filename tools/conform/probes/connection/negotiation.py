@@ -11,7 +11,7 @@ from rawfuse.wire import Destroy, fuse_in_header, fuse_init_out, fuse_out_header
 from rawfuse.wire.flags import InitFlags
 
 from ...kernel import ConformKernel
-from ...probe import Gone, Hangs, Table, Tier, Unready
+from ...probe import Gone, Hangs, Table, Tier, Unbelieved, Unready, Violation
 
 __all__ = ["TABLE"]
 
@@ -25,7 +25,10 @@ _SHORT: Final = 0.5
 
 def _agreed(k: ConformKernel, **offer: Any) -> fuse_init_out:
     """The reply to INIT; that it is a success is the rule of `answered`."""
-    answer = k.init(**offer)
+    try:
+        answer = k.init(**offer)
+    except Violation as error:
+        raise Unready(f"INIT was not agreed on: {error}") from error
     if k.session.agreed is None:
         raise Unready(f"INIT was not agreed on: {k.session.refused or answer.errno}")
     return k.session.agreed
@@ -45,8 +48,12 @@ def _word(reply: fuse_init_out) -> int:
     init=False,
 )
 def answered(k: ConformKernel) -> None:
-    answer = k.init()
-    k.expect(not answer.errno and k.session.agreed is not None, "success", k.session.refused or answer)
+    try:
+        answer = k.init()
+    except Unbelieved as error:  # the major, perhaps
+        k.expect(True, "success", error.seen)
+    else:
+        k.expect(not answer.errno and k.session.agreed is not None, "success", k.session.refused or answer)
 
 
 @TABLE.probe(
@@ -202,6 +209,7 @@ def time_gran(k: ConformKernel) -> None:
     "fuse_kernel.h 7.28; measured on Linux 6.18: 0 means 1, and WRITEs are no longer than max_pages allows",
     opcodes=("INIT",),
     needs=("FUSE_MAX_PAGES",),
+    depends=("negotiation.whole",),
     init=False,
 )
 def max_pages(k: ConformKernel) -> None:
@@ -217,11 +225,12 @@ def max_pages(k: ConformKernel) -> None:
     "PASSTHROUGH and WRITEBACK_CACHE exclude each other, and PASSTHROUGH needs a max_stack_depth of 1 or more.",
     "Linux fs/fuse/inode.c",
     opcodes=("INIT",),
-    needs=("FUSE_PASSTHROUGH",),
     init=False,
 )
 def passthrough_or_writeback(k: ConformKernel) -> None:
     reply = _agreed(k)
+    if not _word(reply) & InitFlags.FUSE_PASSTHROUGH:
+        raise Unready("PASSTHROUGH is not in the reply to INIT")
     writeback = bool(reply.flags & InitFlags.FUSE_WRITEBACK_CACHE)
     seen = f"max_stack_depth {reply.max_stack_depth}, WRITEBACK_CACHE {writeback}"
     k.expect(not writeback and reply.max_stack_depth >= 1, "a max_stack_depth, and no WRITEBACK_CACHE", seen)

@@ -48,7 +48,7 @@ def _probe(operation: Operation) -> None:
 
     @TABLE.probe(label, Tier.MUST, rule, _SOURCE, opcodes=(label,))
     def shape(k: ConformKernel) -> None:
-        answer = k.ask(sample(k, label))
+        answer = k.heard(sample(k, label))
         if answer.errno == errno.ENOSYS:
             raise Unready(f"{label} is answered with ENOSYS")
         k.expect(True, f"{_success(operation)}, or an errno alone", answer)

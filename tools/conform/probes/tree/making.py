@@ -22,7 +22,9 @@ _NODE: Final = "Linux keeps one inode for each nodeid"
 
 
 def _lookup(k: ConformKernel, parent: int, name: bytes) -> Any:
-    return k.success(wire.Lookup(nodeid=parent, name=name), "an entry")
+    entry = k.success(wire.Lookup(nodeid=parent, name=name), "an entry")
+    k.expect(entry.nodeid, f"an entry of {name!r}", "nodeid 0: there is no such name")
+    return entry
 
 
 def _mkdir(parent: int, name: bytes, mode: int = 0o755) -> wire.MkDir:

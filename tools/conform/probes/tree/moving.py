@@ -21,7 +21,9 @@ _NOT_EMPTY: Final = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 def _lookup(k: ConformKernel, parent: int, name: bytes) -> Any:
-    return k.success(wire.Lookup(nodeid=parent, name=name), "an entry")
+    entry = k.success(wire.Lookup(nodeid=parent, name=name), "an entry")
+    k.expect(entry.nodeid, f"an entry of {name!r}", "nodeid 0: there is no such name")
+    return entry
 
 
 def _gone(k: ConformKernel, parent: int, name: bytes) -> None:
