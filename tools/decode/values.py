@@ -13,6 +13,8 @@ from rawfuse.wire.base import WireStruct
 from rawfuse.wire.flags import FLAG_MEMBERS
 from rawfuse.wire.opcodes import BY_OPCODE
 
+from .names import CALL_FLAGS, NUMBERS
+
 __all__ = [
     "HEX_MEMBERS",
     "MODE_MEMBERS",
@@ -88,10 +90,15 @@ def flag_names(struct: str, member: str, value: int) -> str | None:
     if member == "flags2":  # INIT's upper half
         return flag_names(struct, "flags", value << 32)
     kind = FLAG_MEMBERS.get((struct, member))
-    if kind is None:
+    call = CALL_FLAGS.get((struct, member))
+    if kind is not None:
+        names = [str(flag.name) for flag in kind if value & flag]
+        left = value & ~sum(flag.value for flag in kind)
+    elif call is not None:
+        names = [name for flag, name in call.items() if value & flag]
+        left = value & ~sum(call)
+    else:
         return None
-    names = [str(flag.name) for flag in kind if value & flag]
-    left = value & ~sum(flag.value for flag in kind)
     if left:
         names.append(f"{left:#x}")
     return "|".join(names) or "0"
@@ -99,7 +106,9 @@ def flag_names(struct: str, member: str, value: int) -> str | None:
 
 def is_plain(struct: str, member: str) -> bool:
     """Whether :func:`field_text` says a number as it is."""
-    named = (struct, member) in FLAG_MEMBERS or (struct in OPENING_STRUCTS and member == "flags")
+    key = struct, member
+    named = key in FLAG_MEMBERS or key in CALL_FLAGS or key in NUMBERS
+    named = named or (struct in OPENING_STRUCTS and member == "flags")
     return not named and member != "flags2" and member not in MODE_MEMBERS and member not in HEX_MEMBERS
 
 
@@ -110,6 +119,9 @@ def field_text(struct: str, member: str, value: Any) -> str:
     names = flag_names(struct, member, value)
     if names is not None:
         return names
+    number = NUMBERS.get((struct, member), {}).get(value)
+    if number is not None:
+        return number
     if member in MODE_MEMBERS:
         return f"{value:#o}" if not stat.S_IFMT(value) else f"{stat.filemode(value)} ({value:#o})"
     if member in HEX_MEMBERS:

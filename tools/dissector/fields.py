@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from rawfuse.explain.structs import layouts
-from rawfuse.wire.enums import ExtType
 from rawfuse.wire.flags import FLAG_MEMBERS, InitFlags
 from rawfuse.wire.layout import Member
 from rawfuse.wire.opcodes import NOTIFICATIONS, OPERATIONS
 
+from ..decode.names import CALL_FLAGS, NUMBERS
 from ..decode.values import HEX_MEMBERS, MODE_MEMBERS, OPEN_FLAGS, OPENING_STRUCTS
 
 __all__ = ["PROTOCOL", "LuaField", "abbreviation", "lua_fields", "struct_key"]
@@ -23,14 +22,10 @@ PROTOCOL: Final = "fuse"
 _HEADERS: Final = frozenset({"fuse_in_header", "fuse_out_header"})
 _TYPES: Final = {"B": "uint8", "H": "uint16", "I": "uint32", "Q": "uint64", "i": "int32", "q": "int64"}
 _ACCESS: Final = {os.O_RDONLY: "O_RDONLY", os.O_WRONLY: "O_WRONLY", os.O_RDWR: "O_RDWR"}
-_DIRENT_TYPES: Final = {1: "FIFO", 2: "CHR", 4: "DIR", 6: "BLK", 8: "REG", 10: "LNK", 12: "SOCK", 14: "WHT"}
 
 VALUES: Final[Mapping[tuple[str, str], Mapping[int, str]]] = {
+    **NUMBERS,
     ("fuse_in_header", "opcode"): {one.opcode: one.label for one in OPERATIONS},
-    ("fuse_dirent", "type"): {0: "DT_UNKNOWN"} | {number: f"DT_{name}" for number, name in _DIRENT_TYPES.items()},
-    ("fuse_file_lock", "type"): {getattr(fcntl, name): name for name in ("F_RDLCK", "F_WRLCK", "F_UNLCK")},
-    ("fuse_lseek_in", "whence"): {os.SEEK_DATA: "SEEK_DATA", os.SEEK_HOLE: "SEEK_HOLE"},
-    ("fuse_ext_header", "type"): {ExtType.FUSE_EXT_GROUPS.value: "FUSE_EXT_GROUPS"},
 }
 """Members whose numbers have names."""
 
@@ -86,9 +81,11 @@ def struct_key(struct: str) -> str:
 def _base(member: Member, flags: bool) -> str:
     if member.code.islower():
         return "DEC"
+    if flags:
+        return "HEX"
     if member.name in MODE_MEMBERS:
         return "OCT"
-    return "HEX" if flags or member.name in HEX_MEMBERS else "DEC"
+    return "HEX" if member.name in HEX_MEMBERS else "DEC"
 
 
 def _flags(struct: str, member: Member) -> Iterator[LuaField]:
@@ -102,6 +99,8 @@ def _flags(struct: str, member: Member) -> Iterator[LuaField]:
                 values = {} if kind == "bool" else {0: "no", value // (value & -value): name}
                 yield LuaField(f"{key}.{name.lower()}", kind, name, "DEC", values, value, width)
         return
+    for value, name in CALL_FLAGS.get((struct, member.name), {}).items():
+        yield LuaField(f"{key}.{name.lower()}", "bool", name, "", {}, value, width)
     shift = 32 if member.name == "flags2" else 0
     kind_of_flags = FLAG_MEMBERS.get((struct, member.name)) or (InitFlags if shift else None)
     for flag in kind_of_flags or ():

@@ -22,7 +22,7 @@ from tools.decode.dump import dump, fields
 from tools.decode.figures import HEADINGS
 from tools.decode.filters import BadFilter, by_error, by_opcode, by_path, slower_than
 from tools.decode.lines import Style, line
-from tools.decode.values import fields_of, flag_names, name_text, open_flag_names
+from tools.decode.values import field_text, fields_of, flag_names, name_text, open_flag_names
 
 START = 1_700_000_000_000_000_000
 FILE = stat.S_IFREG | 0o644
@@ -224,3 +224,23 @@ def test_a_trace_of_any_format_is_decoded(making: Making, tmp_path: Path, capsys
         write_trace(tmp_path / form, making.messages, form)
         assert len(list(read_trace(tmp_path / form))) == len(making.messages)
         assert len(shown(capsys, tmp_path / form)) == 5
+
+
+@pytest.mark.parametrize(
+    ("struct", "member", "value", "text"),
+    [
+        ("fuse_access_in", "mask", 5, "R_OK|X_OK"),
+        ("fuse_fallocate_in", "mode", 3, "FALLOC_FL_KEEP_SIZE|FALLOC_FL_PUNCH_HOLE"),
+        ("fuse_fallocate_in", "mode", 0, "0"),
+        ("fuse_rename2_in", "flags", 0x12, "RENAME_EXCHANGE|0x10"),
+        ("fuse_setxattr_in", "flags", 2, "XATTR_REPLACE"),
+        ("fuse_lseek_in", "whence", 4, "SEEK_HOLE"),
+        ("fuse_lseek_in", "whence", 9, "9"),
+        ("fuse_file_lock", "type", 1, "F_WRLCK"),
+        ("fuse_dirent", "type", 4, "DT_DIR"),
+        ("fuse_statx_in", "sx_mask", 0x800, "STATX_BTIME"),
+        ("fuse_poll_in", "events", 5, "POLLIN|POLLOUT"),
+    ],
+)
+def test_numbers_of_other_interfaces_have_their_names(struct: str, member: str, value: int, text: str) -> None:
+    assert field_text(struct, member, value) == text
