@@ -52,11 +52,11 @@ more with every LOOKUP, CREATE, MKDIR and entry of READDIRPLUS, and less by as m
                                     Beat(
                                         "RENAME2",
                                         "/hello",
-                                        "GNU mv asks for a rename that fails where the name is taken: flags=1 is "
+                                        "GNU mv asks for a rename that fails where the name is taken, "
                                         "RENAME_NOREPLACE, so this is RENAME2. newdir={newdir} is the nodeid of the "
                                         "other directory. The nodeid of the file stays what it was.",
                                         newpath="/docs/hi",
-                                        given=(("flags", "1"),),
+                                        given=(("flags", "RENAME_NOREPLACE"),),
                                         source="RENAME2 since 7.23; measured with GNU mv 9.1",
                                     ),
                                 ),
