@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from broken_servers import data, hostile, inodes, listings, locks, names, negotiation, queue, shapes
+from broken_servers import data, hostile, inodes, listings, locks, names, negotiation, queue, references, shapes
 from broken_servers.middle import Broken, launched
 
 __all__ = ["BROKEN", "Broken", "launched"]
 
 BROKEN: Final[dict[str, Broken]] = {
     name: broken
-    for module in (shapes, negotiation, names, inodes, listings, data, locks, queue, hostile)
+    for module in (shapes, negotiation, references, names, inodes, listings, data, locks, queue, hostile)
     for name, broken in module.BROKEN.items()
 }

@@ -6,7 +6,7 @@ import errno
 from typing import Any, Final
 
 from broken_servers.middle import Broken
-from broken_servers.names import FILE, attributes, entry
+from broken_servers.references import FILE, attributes, entry
 from broken_servers.ways import answers, dies, lost
 from rawfuse import wire as w
 from rawfuse.examples.memory.nodes import ABSENT

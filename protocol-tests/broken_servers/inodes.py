@@ -7,7 +7,7 @@ import stat
 from typing import Any, Final
 
 from broken_servers.middle import Asked, Broken, Kept, Said
-from broken_servers.names import FILE
+from broken_servers.references import FILE
 from broken_servers.ways import argument, body, edits, errno_of, forgives, serves
 from rawfuse import wire as w
 from rawfuse.examples.memory.nodes import File
