@@ -72,7 +72,18 @@ def diff(arguments: argparse.Namespace) -> int:
 
 def restore(arguments: argparse.Namespace) -> int:
     """Go back."""
-    return _done(arguments, "restore", commit=arguments.commit, paths=arguments.paths)
+
+    async def work(reached: Reached) -> int:
+        done = await reached.ask("restore", commit=arguments.commit, paths=arguments.paths)
+        if arguments.json:
+            print_json(done)
+        else:
+            print_line(f"changed\t{done['changed']}")
+            print_line(f"removed\t{done['removed']}")
+            print_line(f"undo\tmfs restore {done['before']}")
+        return 0
+
+    return asking(arguments.repo, work)
 
 
 def chroot(arguments: argparse.Namespace) -> int:

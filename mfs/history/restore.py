@@ -121,6 +121,7 @@ class _Work:
         self._touched = touched
         self._watcher = watcher
         self._linked: dict[int, Node] = {}
+        self._changes: set[int] = set()
         self.result = Restored()
 
     def restore(self, names: Sequence[bytes]) -> _Steps:
@@ -242,7 +243,8 @@ class _Work:
     def _changed(self, node: Node) -> None:
         node.ctime = self._tree.clock()
         self._tree.touched(node)
-        self.result.changed += 1
+        self._changes.add(node.ino)
+        self.result.changed = len(self._changes)
         if self._watcher is not None:
             self._watcher.inode(node)
 

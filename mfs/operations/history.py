@@ -216,9 +216,10 @@ async def restore(session: Session, commit: str, paths: list[bytes]) -> dict[str
     """Make the tree, or some paths, what a commit says."""
     volume = session.volume
     with _coded():
-        found = resolve(volume.store, volume.head, commit)
+        before = await volume.commit()
+        found = resolve(volume.store, before, commit)
         done = await restore_paths(volume, found.commit, paths, watcher=session.caches)
-        return {**asdict(done), "commit": cid_str(found.cid), "before": cid_str(volume.head.previous or found.cid)}
+        return {**asdict(done), "commit": cid_str(found.cid), "before": cid_str(before.cid)}
 
 
 async def collect(session: Session, keep: str, dry_run: bool) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def find(volume: Volume, path: bytes, cache: NodeCache) -> Place:
     """
     names = _resolved(volume.tree, path)
     if names[:1] == [RESERVED_NAME] and names[1:2] != [IPNS]:
-        if names[1:2] != [IPFS]:
+        if names[1:2] != [IPFS] or len(names) == 2:
             return _viewed(volume, path, names)
         del names[0]
     asked = cid_path(b"/".join(names))

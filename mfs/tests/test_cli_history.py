@@ -47,6 +47,10 @@ def test_what_a_snapshot_named_comes_back(place: Place) -> None:
     rows = [line.split("\t") for line in said(place, "diff", "then", "head").splitlines()]
     assert [(row[0], row[2]) for row in rows] == [("changed", "a"), ("added", "b")]
     assert [line.split("\t")[2] for line in said(place, "diff").splitlines()] == ["b"]
+    changed, removed, undo = said(place, "restore", "then", "/a").splitlines()
+    assert (changed, removed) == ("changed\t1", "removed\t1")
+    said(place, *undo.split("\t")[1].split()[1:])
+    assert said(place, "cat", "/a") == "two"
     said(place, "restore", "then", "/a")
     assert said(place, "cat", "/a") == "one"
     assert said(place, "cat", "/b") == "new"

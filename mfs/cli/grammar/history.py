@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from mfs.cli.grammar.common import Commands, tree_command
 
 __all__ = ["declare"]
@@ -62,7 +64,7 @@ _RESTORE = f"""\
 Make the whole tree, or each PATH, what it was in COMMIT. Nothing is stored again, and it is done in one step: after a
 crash it is done, or it is not. What there is now stays in history, as the commit before. In a mount, files that are
 there still get their bytes back in place. The trees of keys stay as they are: what they had is to be copied from
-.mfs/commits/CID/.mfs/ipns.
+.mfs/commits/CID/.mfs/ipns. It says how many inodes changed or came back, how many names went, and how to undo it.
 
 {_COMMITS}"""
 
@@ -116,6 +118,12 @@ examples:
 """
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of commits")
+    return int(text)
+
+
 def declare(commands: Commands) -> None:
     """Add the commands to the parser."""
     snapshot = tree_command(
@@ -132,7 +140,7 @@ def declare(commands: Commands) -> None:
     snapshot.add_argument("name", metavar="NAME", nargs="?", help="the name (default: list them)")
 
     log = tree_command(commands, "log", "mfs.cli.history:log", help="list commits", about=_LOG, more=_LOG_EPILOG)
-    log.add_argument("-n", "--count", metavar="N", type=int, help="so many at most")
+    log.add_argument("-n", "--count", metavar="N", type=_count, help="so many at most")
     log.add_argument("--json", action="store_true", help="one JSON object a line")
     log.add_argument("start", metavar="COMMIT", nargs="?", default="head", help="where to begin (default: head)")
 
