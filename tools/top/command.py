@@ -26,7 +26,8 @@ which have no names and no data, no FORGETs, INTERRUPTs and notifications.
 EPILOG = """\
 columns: connection (`rawfuse list`), opcode, requests and errors since the start, requests a second since the last
 look, the 50th and 99th percentile of the last 4096 replies in microseconds, requests that wait for a reply, the longest
-that one took or somebody waits, programs that asked since the last look.
+that one took or somebody waits, programs that asked since the last look. What waits since before the start has no row:
+how many do is beside the mount on the screen, and in JSON (from fusectl).
 
 On a terminal the screen is drawn anew until q is pressed. In a pipe: the columns separated by tabs, the seconds since
 the start before them, `-` for what is not known, a heading first; with --json an object for each look.
@@ -99,9 +100,9 @@ def _look(
     start = time.monotonic()
     end = start + (arguments.interval if arguments.once else arguments.seconds or float("inf"))
     while not wait(max(0.0, min(arguments.interval, end - time.monotonic()))):
+        sources.look()
         show(sources, live, time.monotonic() - start)
         sys.stdout.flush()
-        sources.look()
         if time.monotonic() >= end or sources.over:
             return
 

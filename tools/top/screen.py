@@ -105,7 +105,9 @@ def screen(rows: Sequence[Row], places: Iterable[Place], *, lost: int, trouble: 
     ]
     for place in shown[: max(1, height // 4)]:
         said = {"messages": "every message", "events": EVENTS_SAY}.get(place.source, f"not watched: {trouble}")
-        lines.append(f"{place.connection:>5}  {place.mountpoint or '(not mounted here)'}  {_FAINT}{said}{_PLAIN}")
+        name = place.mountpoint or "(not mounted here)"
+        name += f", {place.waiting} waiting" if place.waiting else ""
+        lines.append(f"{place.connection:>5}  {name}  {_FAINT}{said}{_PLAIN}")
     lines += ["", *table(rows, colours=True)]
     clipped = [_clipped(line, width) for line in lines[: height - 1]]
     return "\033[H" + "".join(f"{line}\033[K\r\n" for line in clipped) + "\033[J"

@@ -29,11 +29,16 @@ class NoSuchMount(Exception):
 
 
 class Place(NamedTuple):
-    """A connection and where it is mounted, empty where that cannot be known. source: `messages`, `events` or none."""
+    """A connection and where it is mounted, empty where that cannot be known.
+
+    source: `messages`, `events` or none. waiting: requests without a reply, those from before we looked too; None where
+    fusectl does not say.
+    """
 
     connection: int
     mountpoint: str
     source: str
+    waiting: int | None = None
 
 
 def connection_of(entry: MountEntry) -> int:
@@ -125,6 +130,7 @@ class Sources:
         else:
             self.over = not self.places.keys() & there.keys()
         for number, place in list(self.places.items()):
+            place = self.places[number] = place._replace(waiting=there[number].waiting if number in there else None)
             if place.source:
                 continue
             watched = watch(number, largest=_HEADERS)
