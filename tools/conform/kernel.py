@@ -24,7 +24,7 @@ from ..decode.values import errno_text, label
 from .driver import Driver
 from .probe import Gone, Hangs, Unready, Violation
 
-__all__ = ["PAGE", "ROOT", "ConformKernel", "Made"]
+__all__ = ["PAGE", "ROOT", "ConformKernel", "Made", "dirents"]
 
 ROOT: Final = 1
 PAGE: Final = 4096
@@ -41,6 +41,11 @@ def brief(value: object) -> str:
         return f"{len(value)} bytes, {bytes(value[:48])!r}..."
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= _BRIEF else f"{text[:_BRIEF]} ..."
+
+
+def dirents(listed: list[Dirent] | list[DirentPlus]) -> list[Dirent]:
+    """The entries of a listing, by whichever opcode it came."""
+    return [one.dirent if isinstance(one, DirentPlus) else one for one in listed]
 
 
 @dataclass
@@ -71,6 +76,7 @@ class ConformKernel(Driver):
         self._made: list[tuple[int, bytes, bool]] = []
         self._open: list[tuple[Made, bool]] = []
         self._no_create = False
+        self._lister: type[wire.ReadDir] | type[wire.ReadDirPlus] | None = None
 
     # -- preparing ------------------------------------------------------------------------------------------------
 
@@ -278,17 +284,26 @@ class ConformKernel(Driver):
             found += piece
 
     def entries(self, made: Made, size: int = PAGE, offset: int = 0) -> list[Dirent]:
-        """A whole listing by READDIR, in buffers of `size` bytes, from the cookie `offset`."""
+        """A whole listing in buffers of `size` bytes, from the cookie `offset`."""
         found: list[Dirent] = []
         while True:
-            request = wire.ReadDir(nodeid=made.nodeid, arg=wire.fuse_read_in(made.fh, offset, size))
-            part = self.need(request)
+            part = dirents(self.need(self.listing(made, offset, size)))
             if not part:
                 return found
             found += part
             if len(found) > 100_000:
                 raise Violation("a listing that ends", f"{len(found)} entries and no end")
             offset = part[-1].off
+
+    def listing(self, made: Made, offset: int, size: int) -> wire.ReadDir | wire.ReadDirPlus:
+        """A request for a part of a listing: READDIR, or READDIRPLUS of a server that has nothing else."""
+        if self._lister is None:
+            plain = self.ask(wire.ReadDir(nodeid=made.nodeid, arg=wire.fuse_read_in(made.fh, 0, PAGE)))
+            plus = plain.errno == errno.ENOSYS and self.session.flags & InitFlags.FUSE_DO_READDIRPLUS
+            self._lister = wire.ReadDirPlus if plus else wire.ReadDir
+        if self._lister is wire.ReadDirPlus:
+            size *= 4  # room for about as many entries
+        return self._lister(nodeid=made.nodeid, arg=wire.fuse_read_in(made.fh, offset, size))
 
     def entries_plus(self, made: Made, size: int = PAGE) -> list[DirentPlus]:
         """The same by READDIRPLUS."""

@@ -36,7 +36,10 @@ class Offers:
         self._known: dict[str, str | None] = {}
 
     def missing(self, need: str, k: ConformKernel) -> str | None:
-        """Why `need` is not offered; None where it is. `k` is asked the first time."""
+        """Why `need` is not offered; None where it is, or one of several with `|` between them. `k` is asked once."""
+        if "|" in need:
+            reasons = [self.missing(one, k) for one in need.split("|")]
+            self._known[need] = None if None in reasons else reasons[0]
         if need not in self._known:
             self._known[need] = self._flag(need, k) if need.startswith("FUSE_") else self._opcode(need, k)
         return self._known[need]

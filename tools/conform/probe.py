@@ -132,8 +132,8 @@ class Probe:
             :meth:`~tools.conform.kernel.ConformKernel.expect` mostly), :class:`Unready` when it could not be tried.
         opcodes: labels (`LOOKUP`) of the opcodes that the rule is about.
         needs: what the server must offer for the rule to apply: labels of opcodes (the server answers them with
-            something else than ENOSYS and the like, see :mod:`.offers`) and names of INIT flags that were agreed on
-            (`FUSE_POSIX_LOCKS`).
+            something else than ENOSYS and the like, see :mod:`.offers`; one of several: `READDIR|READDIRPLUS`) and
+            names of INIT flags that were agreed on (`FUSE_POSIX_LOCKS`).
         depends: names of probes that fail as well when this one's rule is kept but theirs is not. Where the rule is
             about an opcode, `shape.<that opcode>` is among them without being named, and so are those of what Linux
             does not believe in its replies.

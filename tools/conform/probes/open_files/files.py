@@ -42,7 +42,7 @@ def create(k: ConformKernel) -> None:
     k.expect(stat.S_ISREG(entry.attr.mode), "a regular file", f"mode {entry.attr.mode:#o}")
     k.success(wire.Read(nodeid=entry.nodeid, arg=wire.fuse_read_in(opened.fh, 0, 10)), "a READ of no bytes")
     k.equal(entry.nodeid, k.success(wire.Lookup(nodeid=parent, name=name)).nodeid, "nodeid")
-    k.success(wire.Release(nodeid=entry.nodeid, arg=wire.fuse_release_in(opened.fh)))
+    k.ask(wire.Release(nodeid=entry.nodeid, arg=wire.fuse_release_in(opened.fh)))
 
 
 @TABLE.probe(
@@ -57,7 +57,7 @@ def create_mode(k: ConformKernel) -> None:
     parent, name = k.place(), k.name()
     k.created(parent, name)
     entry, opened = k.success(_create(parent, name, mode=stat.S_IFREG | 0o640), "an entry and a handle")
-    k.success(wire.Release(nodeid=entry.nodeid, arg=wire.fuse_release_in(opened.fh)))
+    k.ask(wire.Release(nodeid=entry.nodeid, arg=wire.fuse_release_in(opened.fh)))
     k.equal(oct(stat.S_IFREG | 0o640), oct(entry.attr.mode), "mode")
 
 
@@ -88,7 +88,7 @@ def create_owner(k: ConformKernel) -> None:
     request = _create(parent, name)
     request.uid, request.gid, request.pid = k.uid, k.gid, os.getpid()
     entry, opened = k.success(request, "an entry and a handle")
-    k.success(wire.Release(nodeid=entry.nodeid, arg=wire.fuse_release_in(opened.fh)))
+    k.ask(wire.Release(nodeid=entry.nodeid, arg=wire.fuse_release_in(opened.fh)))
     k.equal((k.uid, k.gid), (entry.attr.uid, entry.attr.gid), "uid and gid")
 
 
@@ -278,7 +278,7 @@ def flush_often(k: ConformKernel) -> None:
     "RELEASE ends one handle and no other of the same file.",
     "fuse_kernel.h 7.45",
     opcodes=("RELEASE", "OPEN"),
-    needs=("OPEN", *_WRITABLE),
+    needs=("OPEN", "RELEASE", *_WRITABLE),
 )
 def release_one(k: ConformKernel) -> None:
     made = k.file(b"still open")
@@ -380,7 +380,7 @@ def tmpfile(k: ConformKernel) -> None:
     data = memoryview(b"nameless")
     k.success(wire.Write(nodeid=entry.nodeid, arg=wire.fuse_write_in(opened.fh, 0), data=data))
     answer = k.ask(wire.Read(nodeid=entry.nodeid, arg=wire.fuse_read_in(opened.fh, 0, 100)))
-    k.success(wire.Release(nodeid=entry.nodeid, arg=wire.fuse_release_in(opened.fh)))
+    k.ask(wire.Release(nodeid=entry.nodeid, arg=wire.fuse_release_in(opened.fh)))
     k.expect(answer.value == b"nameless", "b'nameless'", answer)
 
 

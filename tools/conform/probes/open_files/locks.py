@@ -231,7 +231,7 @@ def flock_released(k: ConformKernel) -> None:
     made, other = _opened_twice(k)
     k.need(_set(other, 5, _WRITE, flags=c.FUSE_LK_FLOCK))
     arg = wire.fuse_release_in(other.fh, os.O_RDWR, c.FUSE_RELEASE_FLOCK_UNLOCK, 5)
-    k.success(wire.Release(nodeid=other.nodeid, arg=arg))
+    k.ask(wire.Release(nodeid=other.nodeid, arg=arg))
     k.success(_set(made, 6, _WRITE, flags=c.FUSE_LK_FLOCK))
 
 

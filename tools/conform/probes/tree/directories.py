@@ -7,12 +7,12 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from rawfuse import wire
 from rawfuse.wire.dirent import Dirent
 
-from ...kernel import PAGE, ROOT, ConformKernel, Made
+from ...kernel import PAGE, ROOT, ConformKernel, dirents
 from ...probe import Table, Tier
 
 __all__ = ["TABLE"]
@@ -23,8 +23,10 @@ _SOURCE: Final = "fuse_kernel.h 7.45; Linux fs/fuse/readdir.c"
 _MEASURED: Final = "measured on Linux 6.18"
 _DOTS: Final = (b".", b"..")
 _MANY: Final = 200
-_HEAD: Final = 24
-_MADE: Final = ("CREATE", "READDIR")
+_HEAD: Final = {wire.ReadDir: 24, wire.ReadDirPlus: 152}
+"""Bytes before the name in an entry; the last 24 are fuse_dirent."""
+_LISTED: Final = "READDIR|READDIRPLUS"
+_MADE: Final = ("CREATE", _LISTED)
 
 
 def _full(k: ConformKernel, count: int) -> tuple[int, list[bytes]]:
@@ -49,10 +51,6 @@ def _once_each(k: ConformKernel, names: Iterable[bytes], listed: Iterable[bytes]
 
 def _names(entries: Iterable[Dirent]) -> list[bytes]:
     return [entry.name for entry in entries]
-
-
-def _read(made: Made, offset: int, size: int) -> wire.ReadDir:
-    return wire.ReadDir(nodeid=made.nodeid, arg=wire.fuse_read_in(made.fh, offset, size))
 
 
 @TABLE.probe(
@@ -137,14 +135,14 @@ def rewound(k: ConformKernel) -> None:
     "The end of a listing is an empty reply, as often as it is asked for.",
     _MEASURED,
     opcodes=("READDIR",),
-    needs=("READDIR",),
+    needs=(_LISTED,),
 )
 def end(k: ConformKernel) -> None:
     made = k.opened_directory(k.place())
     whole = k.entries(made)
     offset = whole[-1].off if whole else 0
     for _ in range(2):
-        answer = k.ask(_read(made, offset, PAGE))
+        answer = k.ask(k.listing(made, offset, PAGE))
         k.expect(not answer.errno and not answer.body, "no bytes", answer)
 
 
@@ -159,9 +157,10 @@ def end(k: ConformKernel) -> None:
 def whole_entries(k: ConformKernel) -> None:
     parent, _ = _full(k, 20)
     made = k.opened_directory(parent)
-    answer = k.ask(_read(made, 0, 512))
-    entries: Any = answer.value
-    length = sum(_HEAD + len(entry.name) + 7 & ~7 for entry in entries)
+    request = k.listing(made, 0, 512)
+    answer = k.ask(request)
+    entries = dirents(cast(Any, answer.value))
+    length = sum(_HEAD[type(request)] + len(entry.name) + 7 & ~7 for entry in entries)
     k.expect(len(answer.body) == length, f"{length} bytes for {len(entries)} entries", f"{len(answer.body)} bytes")
 
 
@@ -171,18 +170,18 @@ def whole_entries(k: ConformKernel) -> None:
     "A name in a listing has no slash and no NUL, and is not empty; Linux gives the caller EIO, or cuts it off.",
     _MEASURED,
     opcodes=("READDIR",),
-    needs=("READDIR",),
+    needs=(_LISTED,),
 )
 def names_are_sound(k: ConformKernel) -> None:
     made = k.opened_directory(k.place())
-    body = k.ask(_read(made, 0, PAGE)).body
-    at = 0
-    while at + _HEAD <= len(body):
-        length = wire.fuse_dirent.unpack_from(body, at).namelen
-        name = body[at + _HEAD : at + _HEAD + length]
+    request = k.listing(made, 0, PAGE)
+    body, head, at = k.ask(request).body, _HEAD[type(request)], 0
+    while at + head <= len(body):
+        length = wire.fuse_dirent.unpack_from(body, at + head - wire.fuse_dirent.SIZE).namelen
+        name = body[at + head : at + head + length]
         sound = 0 < length <= 4095 and b"/" not in name and b"\0" not in name
         k.expect(sound, "names without / and NUL", f"{name!r}, {length} bytes")
-        at += _HEAD + length + 7 & ~7
+        at += head + length + 7 & ~7
 
 
 @TABLE.probe(
@@ -238,7 +237,7 @@ def ino(k: ConformKernel) -> None:
     'A listing has "." and "..", as programs are used to.',
     "POSIX leaves it open",
     opcodes=("READDIR",),
-    needs=("READDIR",),
+    needs=(_LISTED,),
 )
 def dots(k: ConformKernel) -> None:
     listed = _names(k.entries(k.opened_directory(k.place())))
@@ -276,7 +275,7 @@ def removed_meanwhile(k: ConformKernel) -> None:
     made = k.opened_directory(parent)
     listed: list[bytes] = []
     offset = 0
-    while part := k.need(_read(made, offset, 512)):
+    while part := dirents(k.need(k.listing(made, offset, 512))):
         offset = part[-1].off
         for name in _names(part):
             if name not in _DOTS:
@@ -297,7 +296,7 @@ def removed_meanwhile(k: ConformKernel) -> None:
 def two_handles(k: ConformKernel) -> None:
     parent, names = _full(k, 20)
     one, other = k.opened_directory(parent), k.opened_directory(parent)
-    first = k.need(_read(one, 0, 256))
+    first = dirents(k.need(k.listing(one, 0, 256)))
     _once_each(k, names, _names(k.entries(other, 256)))
     k.close(other)
     _once_each(k, names, _names(first) + _names(k.entries(one, 256, first[-1].off)))
@@ -322,10 +321,10 @@ def not_a_directory(k: ConformKernel) -> None:
     "Where not even one entry fits, the reply has no bytes, or is EINVAL: never more than was asked for.",
     "getdents(2): EINVAL where the buffer is too small",
     opcodes=("READDIR",),
-    needs=("READDIR",),
+    needs=(_LISTED,),
 )
 def no_room(k: ConformKernel) -> None:
-    answer = k.ask(_read(k.opened_directory(), 0, 8))
+    answer = k.ask(k.listing(k.opened_directory(), 0, 8))
     k.expect(answer.errno or not answer.body, "EINVAL, or no bytes", answer)
 
 
@@ -335,12 +334,12 @@ def no_room(k: ConformKernel) -> None:
     "RELEASEDIR ends one handle and no other.",
     _SOURCE,
     opcodes=("RELEASEDIR",),
-    needs=("OPENDIR", "READDIR"),
+    needs=("OPENDIR", "RELEASEDIR", _LISTED),
 )
 def releasedir(k: ConformKernel) -> None:
     one, other = k.opened_directory(), k.opened_directory()
     k.success(wire.ReleaseDir(nodeid=ROOT, arg=wire.fuse_release_in(one.fh)))
-    k.success(_read(other, 0, PAGE))
+    k.success(k.listing(other, 0, PAGE))
 
 
 @TABLE.probe(
@@ -349,13 +348,12 @@ def releasedir(k: ConformKernel) -> None:
     "A directory that is removed while it is open is listed without an error, or is ENOENT.",
     "POSIX: rmdir(2)",
     opcodes=("READDIR",),
-    needs=("MKDIR", "RMDIR", "READDIR"),
+    needs=("MKDIR", "RMDIR", _LISTED),
 )
 def removed_open(k: ConformKernel) -> None:
     made = k.directory()
     opened = k.opened_directory(made.nodeid)
     k.need(wire.RmDir(nodeid=made.parent, name=made.name))
-    answer = k.ask(_read(opened, 0, PAGE))
-    value: Any = answer.value
-    left = [entry.name for entry in value or () if entry.name not in _DOTS]
+    answer = k.ask(k.listing(opened, 0, PAGE))
+    left = [entry.name for entry in dirents(cast(Any, answer.value) or []) if entry.name not in _DOTS]
     k.expect(answer.errno in (0, errno.ENOENT, errno.ESTALE) and not left, "no names, or ENOENT", answer)
