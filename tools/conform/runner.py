@@ -142,6 +142,10 @@ class Runner:
             result = Result(probe, Verdict.HUNG, expected=kernel.expected or "a reply", seen=str(error))
         except ProtocolError as error:
             result = Result(probe, Verdict.FAILED, expected="messages that Linux takes", seen=str(error))
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            # A value of another form than the opcode's, which nothing before has noticed.
+            what = f"{type(error).__name__}: {error}"
+            result = Result(probe, Verdict.FAILED, expected=kernel.expected or "a reply that can be read", seen=what)
         else:
             result = Result(probe, Verdict.PASSED, expected=kernel.expected, seen=kernel.seen)
         result.sent = sent_lines(kernel.messages)
