@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +28,8 @@ what a pin keeps."""
 
 _STEP = 256
 _WORKERS = 2
+_AHEAD = 8
+"""Groups that wait for a worker."""
 _READ = 1 << 20
 _LONGEST = 64 << 20
 """Bytes; no block is longer, whatever an entry says."""
@@ -34,14 +37,20 @@ _RAW = b"\x01\x55"
 _SHA2_256 = b"\x12\x20"
 
 
-class _Hashed(NamedTuple):
-    """A block that a worker thread looks at."""
+class _Block(NamedTuple):
+    """A block whose bytes lie in segments."""
 
     multihash: bytes
     kind: int
     where: bytes
     pieces: tuple[Piece, ...]
-    hashed: Future[str | None]
+
+
+class _Group(NamedTuple):
+    """Blocks that a worker thread hashes: what is wrong with each is the result."""
+
+    blocks: list[_Block]
+    wrong: Future[list[str | None]]
 
 
 class Sound:
@@ -79,45 +88,59 @@ class Sound:
 
     def verify(self) -> Iterator[int]:
         """Read and hash every block; gives from time to time how many were.  OSError: the index cannot be read."""
-        waiting: list[_Hashed] = []
+        waiting: deque[_Group] = deque()
         with ThreadPoolExecutor(_WORKERS) as pool:
             last = b""
             while entries := self.store.entries_behind(last, _STEP):
-                for multihash, kind, where in entries:
-                    self.blocks += 1
-                    if kind == INLINE:
-                        block = self.store.get(CID(_RAW + multihash))
-                        self.bytes += len(block)
-                        self._note(multihash, _against(multihash, block), kind, where)
-                        continue
-                    try:
-                        pieces = unpack_pieces(where)
-                        if total_length(pieces) > _LONGEST:
-                            raise ValueError(f"its entry says {total_length(pieces)} bytes, no block is so long")
-                    except ValueError as error:
-                        self._note(multihash, str(error), kind, where)
-                        continue
-                    self.bytes += total_length(pieces)
-                    hashed = pool.submit(self._extents, multihash, kind, pieces)
-                    waiting.append(_Hashed(multihash, kind, where, pieces, hashed))
+                for blocks in self._grouped(entries):
+                    waiting.append(_Group(blocks, pool.submit(self._hashed, blocks)))
+                    # What is being hashed is not proportional to the store.
+                    while len(waiting) > _AHEAD:
+                        self._settle(waiting.popleft())
                 last = entries[-1][0]
-                # What is being hashed is not proportional to the store.
-                while len(waiting) > 2 * _STEP:
-                    self._settle(waiting)
                 yield self.blocks
             while waiting:
-                self._settle(waiting)
+                self._settle(waiting.popleft())
         yield self.blocks
 
-    def _settle(self, waiting: list[_Hashed]) -> None:
-        for multihash, kind, where, pieces, hashed in waiting[:_STEP]:
-            wrong = hashed.result()
+    def _grouped(self, entries: Iterable[tuple[bytes, int, bytes]]) -> Iterator[list[_Block]]:
+        """The blocks in segments, in groups that are some work; those in the index are held against their CIDs here."""
+        group: list[_Block] = []
+        size = 0
+        for multihash, kind, where in entries:
+            self.blocks += 1
+            if kind == INLINE:
+                block = self.store.get(CID(_RAW + multihash))
+                self.bytes += len(block)
+                self._note(multihash, _against(multihash, block), kind, where)
+                continue
+            try:
+                pieces = unpack_pieces(where)
+                length = total_length(pieces)
+                if length > _LONGEST:
+                    raise ValueError(f"its entry says {length} bytes, no block is so long")
+            except ValueError as error:
+                self._note(multihash, str(error), kind, where)
+                continue
+            self.bytes += length
+            size += length
+            group.append(_Block(multihash, kind, where, pieces))
+            if size >= _READ:
+                yield group
+                group, size = [], 0
+        if group:
+            yield group
+
+    def _hashed(self, blocks: list[_Block]) -> list[str | None]:
+        return [self._extents(multihash, kind, pieces) for multihash, kind, _, pieces in blocks]
+
+    def _settle(self, group: _Group) -> None:
+        for (multihash, kind, where, pieces), wrong in zip(group.blocks, group.wrong.result(), strict=True):
             self._note(multihash, wrong, kind, where)
             if wrong is None:
                 for number, offset, length in pieces:
                     if number and self.ends.get(number, 0) < offset + length:
                         self.ends[number] = offset + length
-        del waiting[:_STEP]
 
     def _note(self, multihash: bytes, wrong: str | None, kind: int, where: bytes) -> None:
         if wrong is not None:

@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Damage", "MapReader", "TreeCheck", "broken_in", "reach_shards"]
 
 _INODE, _ENTRIES, _XATTR = 0, 1, 2
-_IN_UNIXFS = frozenset((stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK))
 _DTYPE_DIRECTORY = 4
-_NAMES_KEPT = 1000
 
 
 @dataclass
