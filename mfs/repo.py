@@ -6,6 +6,7 @@
     DIRECTORY/segments/     data (`mfs.blocks.segments`)
     DIRECTORY/log/          what was fsynced since the last commit (`mfs.log`)
     DIRECTORY/mfs.log       text: what a server in the background had to say
+    DIRECTORY/damaged/      bytes of blocks that were not what their CIDs say, kept by `mfs fsck --repair`
 
 `mfs.repo` is written last when a repository is made; without it, and with nothing in the other places, making it is
 simply begun again.
