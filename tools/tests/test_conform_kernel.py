@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tools.conform.command import main
+from tools.conform.linux import command
 from tools.conform.linux.compare import BadReport, differences
 from tools.conform.linux.rules import RULES
 from tools.conform.linux.run import Outcome, interruptible, summed, try_case
@@ -53,12 +54,12 @@ def test_a_rule_that_is_kept_otherwise_differs(before: tuple[str, str], now: tup
 
 def test_rules_that_one_alone_tried_and_facts_that_changed_are_named() -> None:
     old = report(("a.b", "passed", ""), release="6.18", offers=["A", "B"])
-    new = report(("a.c", "failed", ""), release="7.0", offers=["B", "C"])
+    new = report(("a.c", "failed", ""), release="7.0", offers=["B", "C"], protocol="7.46")
     assert list(differences(old, new)) == [
         "a.b: passed before, not tried now",
         "a.c: not tried before, failed now",
-        "release: 6.18 before, 7.0 now",
         "offers: no more A; new C",
+        "protocol: None before, 7.46 now",
     ]
 
 
@@ -175,6 +176,20 @@ def test_reports_are_written_and_compared(tmp_path: Path, capsys: pytest.Capture
     kept.write_text(json.dumps(found))
     assert main(["--kernel", "init.first", "--compare", str(kept)]) == 1
     assert capsys.readouterr().out.startswith("init.first: failed before, passed now\n")
+
+
+def test_the_report_of_linux_6_18_comes_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = json.loads((Path(command.__file__).parent / "kept" / "6.18.json").read_text())
+    assert [probe["name"] for probe in kept["probes"]] == [rule.name for rule in RULES]
+    assert {probe["verdict"] for probe in kept["probes"]} == {"passed"}
+    assert kept["kernel"]["protocol"] == "7.45"
+
+
+@pytest.mark.kernel("root")
+def test_a_kernel_is_compared_with_linux_6_18(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["--kernel", "init.first", "--compare", "6.18"])
+    said = capsys.readouterr().out
+    assert (status, said) == (0, "no difference from Linux 6.18, FUSE 7.45\n") or (status == 1 and "before" in said)
 
 
 def test_rules_are_listed_without_trying_any(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,8 +36,9 @@ differs); 2 for a wrong command line, or where no rule can be tried: no FUSE dev
 
 examples:
   rawfuse conform --kernel                                     all of them, in about 20 seconds
-  rawfuse conform --kernel --json > 6.18.json                  to keep
-  rawfuse conform --kernel --compare 6.18.json                 on another kernel: what does it do otherwise?
+  rawfuse conform --kernel --compare 6.18                      what does this kernel do otherwise than Linux 6.18?
+  rawfuse conform --kernel --json > before.json                a report to keep,
+  rawfuse conform --kernel --compare before.json               and to compare with after an update
   rawfuse conform --kernel enosys 'init.*' -v                  two groups, with all that was seen
   rawfuse conform --kernel --list writing                      the rules, to read
 """
@@ -52,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("rules", nargs="*", metavar="RULE", help="names, groups or patterns of them (default: all)")
-    made.add_argument("--compare", type=Path, metavar="FILE", help="say what differs from this report (of --json)")
+    made.add_argument(
+        "--compare", metavar="FILE", help="say what differs from this report of --json, or from 6.18, which is built in"
+    )
     made.add_argument("--list", action="store_true", help="say what the rules are, and try none")
     made.add_argument("--json", action="store_true", help="print the report as JSON")
     made.add_argument("--junit", type=Path, metavar="FILE", help="write the report as JUnit's XML, too")
@@ -75,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
         print("\n".join(listing(probes)))
         return 0
     try:
-        earlier = json.loads(arguments.compare.read_text("utf-8")) if arguments.compare else None
+        earlier = json.loads(_kept(arguments.compare).read_text("utf-8")) if arguments.compare else None
         if earlier is not None:
             list(differences(earlier, {"probes": []}))
     except (OSError, ValueError, BadReport) as error:
@@ -108,6 +111,12 @@ def main(argv: Sequence[str]) -> int:
     if earlier is None:
         return 0 if kept(results) else 1
     return _compared(earlier, whole, wanted, sys.stderr if arguments.json else sys.stdout)
+
+
+def _kept(name: str) -> Path:
+    """A report by its file, or by the release of a kernel whose report comes with this."""
+    built_in = Path(__file__).with_name("kept") / f"{name}.json"
+    return built_in if "/" not in name and built_in.exists() else Path(name)
 
 
 def _tried(watch: Watch, probes: Sequence[Probe]) -> list[Result]:
