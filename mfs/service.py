@@ -79,7 +79,7 @@ async def serve(
             beside.detach()
         try:
             await volume.commit()
-            await volume.naming.publish()
+            await volume.naming.catch_up()
         except OSError as error:
             failure = error
         listening.cancel_scope.cancel()

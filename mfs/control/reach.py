@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import trio
@@ -222,16 +223,23 @@ async def reached(repo: str, *, create: bool = False, profile: str | None = None
     with volume:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(volume.run)
-            await nursery.start(serve_control, volume)
             try:
-                yield _Opened(volume)
-            except Exception as error:  # noqa: BLE001 - raised below: in here a nursery would make a group of it
-                failure = error
+                async with trio.open_nursery() as serving:
+                    ending = trio.Event()
+                    await serving.start(partial(serve_control, volume, ending=ending))
+                    try:
+                        yield _Opened(volume)
+                    except Exception as error:  # noqa: BLE001 - raised below: in here a nursery would make a group of it
+                        failure = error
+                    finally:
+                        # Others who ask meanwhile have their answers first.
+                        ending.set()
             finally:
                 # What was done is kept, though something went wrong afterwards.
                 with trio.CancelScope(shield=True):
                     if not volume.settled:
                         await volume.commit()
+                    await volume.naming.catch_up()
                 nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure

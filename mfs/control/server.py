@@ -34,10 +34,12 @@ async def serve_control(
     volume: Volume,
     notifier: Notifier | None = None,
     *,
+    ending: trio.Event | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Perform what callers ask for, until cancelled; then the socket is gone.
 
+    When `ending` is set the socket goes at once, and this returns when those who are being served have their answers.
     `notifier` reaches the kernel where the volume is mounted.  Where no socket can be made (a file system without
     them) that is logged, and the volume goes without.
     """
@@ -52,10 +54,20 @@ async def serve_control(
         with trio.socket.from_stdlib_socket(listening) as listener:
             async with trio.open_nursery() as nursery:
                 task_status.started()
-                while True:
-                    await _accept(volume, notifier, listener, nursery, limit)
+                with trio.CancelScope() as accepting:
+                    if ending is not None:
+                        nursery.start_soon(_cancel_when, ending, accepting)
+                    while True:
+                        await _accept(volume, notifier, listener, nursery, limit)
+                remove(volume.path)
+                listener.close()
     finally:
         remove(volume.path)
+
+
+async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 async def _accept(

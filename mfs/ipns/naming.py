@@ -234,16 +234,25 @@ class Naming:
         settled = 0.0
         while True:
             self._wake = trio.Event()
-            try:
-                if trio.current_time() >= settled:
-                    async with self._lock:
-                        await self._settle()
-                    settled = trio.current_time() + _LOOK
-                await self.publish()
-            except (OSError, BadKey, InvalidRecord) as error:
-                logger.error("the names of the keys could not be published: %s", error)
+            look = trio.current_time() >= settled
+            await self.catch_up(look=look)
+            if look:
+                settled = trio.current_time() + _LOOK
             with trio.move_on_after(_LOOK):
                 await self._wake.wait()
+
+    async def catch_up(self, *, look: bool = False) -> None:
+        """Publish what the last commit changed; with `look` after putting the directory of the keys right.
+
+        What goes wrong is logged: the trees are safe whatever becomes of their records.
+        """
+        try:
+            if look:
+                async with self._lock:
+                    await self._settle()
+            await self.publish()
+        except (OSError, BadKey, InvalidRecord) as error:
+            logger.error("the names of the keys could not be published: %s", error)
 
     async def publish(self, called: str | None = None) -> None:
         """Sign records for those keys (or one) whose directory is not what their last record says.

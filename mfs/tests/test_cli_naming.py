@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mfs.cli import main
+from mfs.ipns.record import claimed
 from mfs.tests.commanding import Place, new_place
 
 
@@ -71,6 +72,15 @@ def test_a_name_is_published_by_one_and_read_by_another(typed: Typed) -> None:
     (found,) = [json.loads(line) for line in typed.said("name", "resolve", "--json", name).splitlines()]
     assert (found["called"], found["value"], found["expired"]) == ("self", value, False)
     assert found["until"] > time.time_ns()
+
+
+def test_a_command_that_changes_a_tree_signs_its_record(typed: Typed) -> None:
+    name = typed.said("key", "gen", "self").strip()
+    (typed.path / "page").write_text("hello")
+    typed.said("add", "--to", "/ipns/local", "page")
+    signed = claimed((typed.path / "repo" / "names" / f"{name}.ipns-record").read_bytes())
+    assert signed.value == f"/ipfs/{typed.said('key', 'ls').split()[2]}"
+    assert typed.said("cat", f"{signed.value}/page") == "hello"
 
 
 def test_a_key_is_given_out_once_and_taken_in(typed: Typed) -> None:

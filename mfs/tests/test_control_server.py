@@ -231,6 +231,32 @@ async def test_a_repository_that_is_missing_is_not_made_unless_asked(place: Path
             pass
 
 
+async def test_who_opened_it_ends_after_those_who_asked_meanwhile(place: Path) -> None:
+    opened, ended, asked = trio.Event(), trio.Event(), trio.Event()
+    repo = os.fspath(place / "repo")
+
+    async def first() -> None:
+        async with reached(repo, create=True) as own:
+            opened.set()
+            await asked.wait()
+            await own.ask("mkdir", path="/own")
+        ended.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first)
+        await opened.wait()
+        async with reached(repo) as other, other.call("add", path="/") as call:
+            await call.send({"directory": "others", "mode": 0o755, "mtime": None})
+            asked.set()
+            with trio.move_on_after(0.5):
+                await ended.wait()
+            assert not ended.is_set()
+            await call.end()
+            await call.finish()
+    with Volume.open(repo) as volume:
+        assert sorted(volume.tree.names(volume.tree.directory(1))) == [b"others", b"own"]
+
+
 def test_two_commands_at_once_both_succeed(place: Path) -> None:
     repo = os.fspath(place / "repo")
     commands = [[sys.executable, "-m", "mfs", "mkdir", "--repo", repo, f"/d{number}"] for number in range(3)]
