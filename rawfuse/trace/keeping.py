@@ -21,6 +21,7 @@ _SUFFIXES: Final = {".fusedump": "fusedump", ".dump": "fusedump"}
 _EVERY: Final = 0.5
 """Seconds after which what is kept goes to the file: what a killed server loses is no more than that."""
 _BATCH: Final = 1 << 20
+_BATCH_OF_MESSAGES: Final = 128
 _ROOM: Final = 64 << 20
 """Bytes that may wait for a slow disk; what comes beyond is not kept, and counted."""
 
@@ -76,6 +77,7 @@ class KeptTrace:
         self._writer: TraceWriter = trace_writer(self._waiting, form or form_of(path), comment=comment)
         self._thread: threading.Thread | None = None
         self._ended = False
+        self._recorders: list[Recorder] = []
 
     @property
     def lost(self) -> int:
@@ -84,7 +86,9 @@ class KeptTrace:
 
     def recorder(self, connection: int | None) -> Recorder:
         """What :meth:`rawfuse.Server.record` takes, for a connection of that number."""
-        return Recorder(self, connection=connection or 0, program=Names())
+        recorder = Recorder(self, connection=connection or 0, program=Names(), batch=_BATCH_OF_MESSAGES)
+        self._recorders.append(recorder)
+        return recorder
 
     def write(self, message: Traced) -> None:
         """Adds one; never waits."""
@@ -98,6 +102,8 @@ class KeptTrace:
         """Writes what is left, and says what could not be kept. Nothing must be written after it."""
         if self._ended:
             return
+        for recorder in self._recorders:
+            recorder.flush()
         self._ended = True
         self._waiting.full.set()
         if self._thread is not None:
@@ -116,6 +122,8 @@ class KeptTrace:
     def _run(self) -> None:
         while not self._ended:
             self._waiting.full.wait(_EVERY)
+            for recorder in self._recorders:
+                recorder.flush()
             self._put(self._waiting.take())
             if self._waiting.failed:
                 return

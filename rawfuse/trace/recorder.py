@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from struct import Struct
+from typing import Final
 
 from rawfuse.channel import Channel
 from rawfuse.channel.base import Parts
@@ -16,6 +19,8 @@ from rawfuse.wire import fuse_in_header
 
 __all__ = ["Recorder", "TracedChannel"]
 
+_header: Final = Struct(fuse_in_header.FORMAT)
+
 
 class Recorder:
     """Gives messages their context and writes them; any thread may call it.
@@ -26,6 +31,8 @@ class Recorder:
         largest: bytes of a message that are kept; None: all of them.
         program: says the name of the program behind a pid; asked with every request (:mod:`.names`).
         agreed: what INIT agreed on, where it was answered before.
+        batch: so many messages are given to `writer` at once, which is cheaper for each of them where two programs take
+            turns on a CPU; whoever asks for more than 1 calls :meth:`flush` now and then.
     """
 
     def __init__(
@@ -36,6 +43,7 @@ class Recorder:
         largest: int | None = None,
         program: Callable[[int], bytes] | None = None,
         agreed: Agreed | None = None,
+        batch: int = 1,
     ) -> None:
         if largest is not None and largest < fuse_in_header.SIZE:
             raise ValueError(f"of a message at least its header is kept, {fuse_in_header.SIZE} bytes, not {largest}")
@@ -46,26 +54,21 @@ class Recorder:
         self._largest = largest
         self._program = program
         self._agreed = agreed or Agreed()
+        self._batch = batch
+        self._kept: deque[Traced] = deque()
         self._lock = threading.Lock()
 
-    def request(
-        self,
-        message: bytes | bytearray | memoryview,
-        descriptor: int = 0,
-        *,
-        header: fuse_in_header | None = None,
-    ) -> None:
-        """A message of the kernel; `header` is what its first bytes say, where that is known already."""
+    def request(self, message: bytes | bytearray | memoryview, descriptor: int = 0) -> None:
+        """A message of the kernel."""
         now = time.time_ns()
         program = b""
         length = len(message)
-        if header is None and length >= fuse_in_header.SIZE:
-            header = fuse_in_header.unpack_from(message)
-        if header is not None:
-            if header.opcode == c.FUSE_INIT:
-                self._agreed.asked(header.unique)
-            if self._program is not None and header.pid:
-                program = self._program(header.pid)[:15]
+        if length >= fuse_in_header.SIZE:
+            _, opcode, unique, _, _, _, pid, _ = _header.unpack_from(message)
+            if opcode == c.FUSE_INIT:
+                self._agreed.asked(unique)
+            if self._program is not None and pid:
+                program = self._program(pid)[:15]
         data = bytes(message if self._largest is None else message[: self._largest])
         self._write(now, Direction.TO_SERVER, data, length, descriptor, program)
 
@@ -83,9 +86,17 @@ class Recorder:
         message = Traced(
             now, direction, data, length, self._connection, descriptor, agreed.minor, agreed.setxattr_ext, program
         )
+        self._kept.append(message)
+        if len(self._kept) >= self._batch:
+            self.flush()
+
+    def flush(self) -> None:
+        """Gives the writer what was kept for a batch."""
+        kept, write = self._kept, self._writer.write
         with self._lock:
-            self._writer.write(message)
-            self.messages += 1
+            while kept:
+                write(kept.popleft())
+                self.messages += 1
 
 
 class TracedChannel:

@@ -33,6 +33,8 @@ __all__ = ["main"]
 
 _GRACE = 5.0
 _BUFFER = 1 << 18
+_BATCH = 128
+"""Messages that are written at once, where nobody watches: the relay sees to it four times a second."""
 _SWITCH = 0.0002
 """Seconds after which the reader of process events hands the interpreter to the relay (Python's own: 5 ms)."""
 
@@ -176,6 +178,7 @@ def _trace(arguments: argparse.Namespace, writer: TraceWriter | None, faults: Fa
             connection=mounted.connection or 0,
             largest=arguments.largest,
             program=stack.enter_context(program_names()),
+            batch=1 if arguments.follow else _BATCH,
         )
     report = Report(sys.stderr)
     relay = Relay(

@@ -19,6 +19,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from io import FileIO
+from struct import Struct
 from typing import Final
 
 from rawfuse.channel.holder import ENDS
@@ -54,6 +55,8 @@ _HEADER: Final = fuse_out_header.SIZE
 _KEPT: Final = 128
 """Bytes of a request that are remembered to describe it by."""
 _LOOKS: Final = 2
+_in_header: Final = Struct(fuse_in_header.FORMAT)
+_out_header: Final = Struct(fuse_out_header.FORMAT)
 
 
 def room_for_messages(sock: socket.socket) -> None:
@@ -99,6 +102,7 @@ class Relay:
         self._recorders: tuple[Recorder, ...] = () if recorder is None else (recorder,)
         self._watcher = watcher
         self._faults = faults or Faults()
+        self._faulty = bool(self._faults)
         self._paths = Follower() if self._faults.by_path else None
         self._patience = patience
         self._give_up = give_up
@@ -149,15 +153,22 @@ class Relay:
 
     def run(self) -> bool:
         """Relays until the mount is gone, the server ended, or :meth:`stop`; False where the server ended first."""
+        try:
+            return self._run()
+        finally:
+            for recorder in self._recorders:
+                recorder.flush()
+
+    def _run(self) -> bool:
         looks = _LOOKS
         while not self._stopped:
-            heard = self._from_server(time.monotonic())
+            now = time.monotonic()
+            heard = self._from_server(now)
             if heard:
                 self._let_others_run()
             elif heard is False:
                 self._watcher.ended(self._pending)
                 return False
-            now = time.monotonic()
             asked = None if self._unsent else self._from_kernel(now)
             if asked:
                 self._let_others_run()
@@ -214,10 +225,9 @@ class Relay:
         if length is None:
             return None
         message = self._view[:length]
-        header = fuse_in_header.unpack_from(message)
-        opcode, unique = header.opcode, header.unique
+        _, opcode, unique, _, _, _, _, _ = _in_header.unpack_from(message)
         for recorder in self._recorders:
-            recorder.request(message, header=header)
+            recorder.request(message)
         if opcode == c.FUSE_INIT:
             self.agreed.asked(unique)
         if opcode in _UNANSWERED:
@@ -225,7 +235,7 @@ class Relay:
                 self._paths.feed(self._traced(Direction.TO_SERVER, message))
             self._to_server(message)
             return True
-        fault = self._faults.striking(opcode, self._about(unique, message)) if self._faults else None
+        fault = self._faults.striking(opcode, self._about(unique, message)) if self._faulty else None
         if fault is not None and fault.error:
             self._to_kernel(unique, _error(unique, fault.error))
             return True
@@ -289,10 +299,10 @@ class Relay:
         message = self._pieces.whole(self._view[:length])
         if message is None:
             return True
-        unique = fuse_out_header.unpack_from(message).unique if len(message) >= _HEADER else 0
+        unique = _out_header.unpack_from(message)[2] if len(message) >= _HEADER else 0
         if self._large:
             self._next_large(unique)
-        if self._faults:
+        if self._faulty:
             request = self._pending.get(unique & ~_RESENT)
             fault = request.fault if request is not None else None
             if request is not None and fault is not None:
@@ -364,6 +374,8 @@ class Relay:
 
     def _look(self, now: float) -> None:
         self._looked = now
+        for recorder in self._recorders:
+            recorder.flush()
         late = []
         for unique, request in self._pending.items():
             waited = now - request.since
