@@ -9,11 +9,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from ..bench.machine import Unavailable
 from .outcome import Outcome, as_fields, told
-from .places import NAMES, place
+from .places import NAMES, last_words, place
 from .suites import MODES, VERSIONS, NotInstalled, fsx, pjdfstest, program
 
 __all__ = ["main"]
@@ -151,6 +152,8 @@ def run_in(
                 progress(f"fsx on {title}: {operations} operations each of {', '.join(chosen)}")
                 with ThreadPoolExecutor(jobs) as pool:
                     outcomes += pool.map(lambda mode: fsx(title, where, scratch, mode, operations, seed), chosen)
+            said = last_words(scratch)
+            outcomes = [replace(one, said=said if one.failed else "") for one in outcomes]
     return outcomes
 
 

@@ -18,6 +18,7 @@ class Outcome:
         skipped: test to the reason.
         seconds: how long it took.
         seed: of fsx, which makes the same operations again.
+        said: the last words of the server, where something failed.
     """
 
     suite: str
@@ -28,6 +29,7 @@ class Outcome:
     skipped: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     seed: int | None = None
+    said: str = ""
 
     @property
     def name(self) -> str:
@@ -51,6 +53,8 @@ def told(outcomes: Sequence[Outcome]) -> str:
     for one in outcomes:
         for test, why in one.failed.items():
             lines += ["", f"{one.name} on {one.place}: {test} failed", *(f"    {line}" for line in why.splitlines())]
+    for said in dict.fromkeys(one.said for one in outcomes if one.said):
+        lines += ["", said]
     lines += _differences([one for one in outcomes if one.suite == "pjdfstest"])
     return "\n".join(lines)
 

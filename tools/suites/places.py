@@ -13,6 +13,7 @@ from ..bench.machine import Unavailable
 from ..bench.servers import Recipe, Server
 
 IMAGE_BYTES = 8 << 30  # sparse
+_SAID = 3000
 
 _ALL_USERS = ("--allow-other",)
 _DEVICES = ("-o", "dev,suid")
@@ -40,6 +41,16 @@ def place(name: str, scratch: Path) -> Iterator[Path]:
             yield server.mount
     else:
         yield Path(name).resolve()
+
+
+def last_words(scratch: Path) -> str:
+    """The end of what the servers in `scratch` said, most of them in the background."""
+    said = []
+    for log in (*scratch.glob("*/log"), *scratch.glob("*/repo/mfs.log")):
+        text = log.read_text(errors="replace").strip()
+        if text:
+            said.append(f"{log.name} of the server:\n{text[-_SAID:]}")
+    return "\n".join(said)
 
 
 @contextlib.contextmanager

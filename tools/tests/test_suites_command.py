@@ -157,6 +157,15 @@ def test_the_exit_status_and_json_say_what_failed(
 
 @root
 @pytest.mark.kernel("root")
+def test_a_server_that_fails_is_quoted(suites: Path, tmp_path: Path) -> None:
+    pretend(suites, "fsx", "MISCOMPARE", 1, then='for last in "$@"; do :; done; touch "$last"')
+    (outcome,) = run_in("mfs", ["fsx"], directory=tmp_path, modes=["no-mmap"], operations=9)
+    assert "serves" in outcome.said
+    assert outcome.said in told([outcome])
+
+
+@root
+@pytest.mark.kernel("root")
 def test_a_server_of_anybodys_is_a_place(suites: Path, tmp_path: Path) -> None:
     pretend(suites, "fsx", "A-OK", then='for last in "$@"; do :; done; touch "$last"')
     server = f"{sys.executable} -m rawfuse.cli mount rawfuse.examples.memory:MemoryFS {{dir}}"
