@@ -87,6 +87,13 @@ def _kernel_problem(marker: pytest.Mark) -> str | None:
     return f"not installed: {', '.join(missing)}" if missing else None
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A process for each core, but none besides ours where files are named: that is somebody at work on them."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return 0
+    return min(os.cpu_count() or 1, 4)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--server",
