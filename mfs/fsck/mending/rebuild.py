@@ -128,6 +128,7 @@ class _Rebuild:
             elif kind == 1:
                 for name, entry in unpack_entries(value, int.from_bytes(key[9:], "big")).items():
                     self._names.setdefault(ino, {})[name] = entry.ino
+                    self.next_ino = max(self.next_ino, entry.ino + 1)
                     if stale:
                         self._stale_names.add((ino, name))
             else:
