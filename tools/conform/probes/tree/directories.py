@@ -12,8 +12,9 @@ from typing import Any, Final, cast
 from rawfuse import wire
 from rawfuse.wire.dirent import Dirent
 
+from ....decode.values import errno_text, label
 from ...kernel import PAGE, ROOT, ConformKernel, dirents
-from ...probe import Table, Tier
+from ...probe import Table, Tier, Unready
 
 __all__ = ["TABLE"]
 
@@ -159,6 +160,8 @@ def whole_entries(k: ConformKernel) -> None:
     made = k.opened_directory(parent)
     request = k.listing(made, 0, 512)
     answer = k.ask(request)
+    if answer.errno:
+        raise Unready(f"{label(request)} before it: {errno_text(answer.errno)}")
     entries = dirents(cast(Any, answer.value))
     length = sum(_HEAD[type(request)] + len(entry.name) + 7 & ~7 for entry in entries)
     k.expect(len(answer.body) == length, f"{length} bytes for {len(entries)} entries", f"{len(answer.body)} bytes")
@@ -349,6 +352,7 @@ def releasedir(k: ConformKernel) -> None:
     "POSIX: rmdir(2)",
     opcodes=("READDIR",),
     needs=("MKDIR", "RMDIR", _LISTED),
+    depends=("directories.releasedir",),
 )
 def removed_open(k: ConformKernel) -> None:
     made = k.directory()
