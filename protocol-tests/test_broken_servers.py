@@ -1,7 +1,7 @@
 """Probes find things: for each of them a server that is broken on purpose in one way, which it finds out.
 
 Here each probe is tried on its own server, and a few that have nothing to do with it, which must not fail. All on all
-is a command of its own: `python -m broken_servers`.
+is a command of its own: `PYTHONPATH=protocol-tests python -m broken_servers`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Servers that are broken on purpose, each in one way: for every probe one that it finds out.
 
 Each is the memory example with someone in the middle of its channel (`middle`), or with another method. `BROKEN` has
-them by the name of the probe. `python -m broken_servers` (in protocol-tests) tries every probe on every one of them.
+them by the name of the probe. `PYTHONPATH=protocol-tests python -m broken_servers`
+tries every probe on every one of them.
 """
 
 from __future__ import annotations

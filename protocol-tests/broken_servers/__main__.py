@@ -1,4 +1,4 @@
-"""`python -m broken_servers [PROBE ...]`, in protocol-tests: every probe on every broken server, or on those named.
+"""`PYTHONPATH=protocol-tests python -m broken_servers [PROBE ...]`: every probe on every broken server.
 
 It takes as many runs of all probes as there are probes: half an hour. `--part 1/2` takes every second server, so that
 two of them share the work. Exit status 1 where a probe has found nothing, or one has failed that is not declared to.
@@ -10,17 +10,14 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
+from broken_servers import BROKEN
+from broken_servers.crossing import crossed
+from tools.conform.choice import chosen
+from tools.conform.probes import PROBES
 
 
 def main() -> int:
-    from broken_servers import BROKEN
-    from broken_servers.crossing import crossed
-    from tools.conform.choice import chosen
-    from tools.conform.probes import PROBES
-
     parser = argparse.ArgumentParser(prog="python -m broken_servers", description=__doc__)
     parser.add_argument("probes", nargs="*", metavar="PROBE", help="names or patterns (default: all)")
     parser.add_argument("--part", default="1/1", metavar="N/M", help="the Nth of M parts of the servers")

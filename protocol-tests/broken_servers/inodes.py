@@ -203,7 +203,7 @@ BROKEN: Final[dict[str, Broken]] = {
     "xattrs.size": edits(
         "GETXATTR",
         w.fuse_getxattr_out,
-        lambda found, q: setattr(found, "size", found.size - 1),
+        lambda found, q: setattr(found, "size", max(0, found.size - 1)),
         when=lambda q: not q.arg().size,
     ),
     "xattrs.range": serves(getxattr=_cut),
