@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rawfuse.mount import MountEntry
 
-__all__ = ["Holder", "holders"]
+__all__ = ["Holder", "elsewhere", "holders"]
 
 
 class Holder(NamedTuple):
@@ -34,6 +34,24 @@ def holders(entry: MountEntry) -> Iterator[Holder]:
             found = _use(entry, f"/proc/{name}")
             if found is not None:
                 yield Holder(int(name), _command(f"/proc/{name}"), *found)
+
+
+def elsewhere(entry: MountEntry) -> str | None:
+    """A process that sees this file system in another mount namespace, which got a copy of ours when it was made.
+
+    Where mounts are private, as in most containers, unmounting here does not reach such a copy.
+    """
+    device = f"{entry.device[0]}:{entry.device[1]}"
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+                # "36 35 0:42 / /mnt/mfs rw,nosuid - fuse.mfs ..."
+                # Device numbers are given out again.
+                if any(line.split(" ", 3)[2] == device and f" - {entry.fstype} " in line for line in table):
+                    return f"process {name} ({_command(f'/proc/{name}')})"
+        except OSError:  # ended meanwhile, or not ours to look into
+            continue
+    return None
 
 
 def _use(entry: MountEntry, process: str) -> tuple[str, str] | None:

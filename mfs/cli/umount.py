@@ -10,7 +10,7 @@ import sys
 import time
 
 from mfs.binds import mounts_beside, unmount_together
-from mfs.cli.holders import holders
+from mfs.cli.holders import elsewhere, holders
 from mfs.cli.mounts import FSTYPE, described, mount_at
 from mfs.cli.problem import Problem
 from mfs.cli.server import FAILED, LOG
@@ -50,7 +50,7 @@ def umount(arguments: argparse.Namespace) -> int:
         print(f"mfs umount: process {server} goes on serving {entry.source} until nobody uses it", file=sys.stderr)
         return 0
     if server is not None and not _is_elsewhere(entry):
-        _wait_for(server, entry.source)
+        _wait_for(server, entry)
         _tell_failure(log, begin)
     return 0
 
@@ -109,8 +109,12 @@ def _is_elsewhere(entry: MountEntry) -> bool:
     return any(other.device == entry.device for other in mount_entries())
 
 
-def _wait_for(server: int, repo: str) -> None:
-    """Wait until the process has ended. It commits first, which may take as long as hashing what was just written."""
+def _wait_for(server: int, entry: MountEntry) -> None:
+    """Wait until the process has ended. It commits first, which may take as long as hashing what was just written.
+
+    Raises Problem where it does not end, because a mount namespace has a copy of the mount.
+    """
+    repo = entry.source
     try:
         process = os.pidfd_open(server)
     except ProcessLookupError:
@@ -119,6 +123,11 @@ def _wait_for(server: int, repo: str) -> None:
         began = time.monotonic()
         told = False
         while not select.select([process], [], [], _PATIENCE)[0]:
+            if (other := elsewhere(entry)) is not None:
+                raise Problem(
+                    f"{entry.mountpoint} is unmounted here, but {other} has it in another mount namespace still",
+                    f"The server goes on until that ends. kill {server} ends it at once, when everything is committed.",
+                )
             if not told:
                 told = True
                 print(f"mfs umount: process {server} is still committing to {repo} ...", file=sys.stderr)
