@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mfs.ipns.ed25519 import new_private, public_of, sign
 from mfs.ipns.keys import BadKey, Keys, pack_private, unpack_private
@@ -129,6 +132,11 @@ def signed(data: bytes) -> bytes:
     return field(8, sign(PRIVATE, b"ipns-signature:" + data)) + b"\x4a" + length(data) + data
 
 
+def signed_long(data: bytes) -> bytes:
+    """The same with what a record has in front of its last field."""
+    return signed(b"\xa5\x63TTL\x01" + VALUE + ENDS + REST + data)
+
+
 def length(data: bytes) -> bytes:
     return bytes((len(data),)) if len(data) < 128 else bytes((len(data) & 127 | 128, len(data) >> 7))
 
@@ -161,6 +169,23 @@ def test_what_is_signed_has_to_be_a_record(data: bytes, why: str) -> None:
 def test_other_fields_may_be_signed_too() -> None:
     more = b"\x64_app\x62hi\x65_flag\xf5\x63_no\xf6\x65_when\x39\x01\x00"
     assert opened(NAME, signed(b"\xa9\x63TTL\x01" + VALUE + ENDS + REST + more)).value == "/ipfs/bafkqaa"
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300), st.integers(0, 400))
+def test_nonsense_is_refused_and_nothing_worse(nonsense: bytes, at: int) -> None:
+    packed = make(PRIVATE, "/ipfs/bafkqaaa", 3, UNTIL).packed
+    for broken in (nonsense, packed[:at] + nonsense, packed[:at] + nonsense + packed[at:], signed_long(nonsense)):
+        with contextlib.suppress(InvalidRecord, InvalidName):
+            opened(NAME, broken)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=80))
+def test_any_text_is_a_name_or_none(text: str) -> None:
+    for name in (text, "k51" + text, "Qm" + text, "1" + text, "b" + text):
+        with contextlib.suppress(InvalidName):
+            assert canonical(canonical(name)) == canonical(name)
 
 
 def test_a_record_has_a_size() -> None:
