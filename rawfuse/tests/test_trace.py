@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from pathlib import Path
 
@@ -204,3 +205,50 @@ async def test_long_messages_are_cut_where_asked() -> None:
     assert messages[0].length == 104
     assert messages[0].minor == 0
     assert messages[-1].minor == 45
+
+
+LONG = Traced(1_700_000_000_000_000_000, Direction.TO_SERVER, os.urandom(1 << 20), 1 << 20, minor=45)
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    found, at = [], 0
+    while at < len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        found.append(data[at : at + size])
+        at += size
+    return found
+
+
+@pytest.mark.parametrize("size", [262112, 262113, 262115, 1 << 20])
+@pytest.mark.parametrize("cut", [0, 5])
+def test_a_packet_is_no_longer_than_wireshark_takes(size: int, cut: int) -> None:
+    message = LONG._replace(data=LONG.data[:size], length=size + cut)
+    file = io.BytesIO()
+    writer = PcapngWriter(file)
+    writer.write(MESSAGES[0])
+    writer.write(message)
+    writer.write(MESSAGES[0])
+    packets = [one for one in _blocks(file.getvalue()) if one[0] == 6]
+    assert max(int.from_bytes(one[20:24], "little") for one in packets) <= 262144
+    assert int.from_bytes(packets[1][24:28], "little") == PSEUDO_HEADER.size + size + cut
+    file.seek(0)
+    assert list(read_pcapng(file, "long")) == [MESSAGES[0], message, MESSAGES[0]]
+
+
+def test_what_another_program_dropped_the_rest_of_is_a_cut_message() -> None:
+    file = io.BytesIO()
+    PcapngWriter(file).write(LONG)
+    kept = b"".join(one for one in _blocks(file.getvalue()) if one[:4] != (0x80465553).to_bytes(4, "little"))
+    (found,) = read_pcapng(io.BytesIO(kept), "without")
+    assert found.cut
+    assert (found.length, found.data) == (1 << 20, LONG.data[: 262144 - PSEUDO_HEADER.size])
+
+
+def test_a_rest_that_is_longer_than_its_block_is_damage() -> None:
+    file = io.BytesIO()
+    PcapngWriter(file).write(LONG)
+    data = bytearray(file.getvalue())
+    at = data.index((0x80465553).to_bytes(4, "little"))
+    data[at + 8 : at + 12] = (1 << 30).to_bytes(4, "little")
+    with pytest.raises(DamagedTrace, match="a rest of"):
+        list(read_pcapng(io.BytesIO(bytes(data)), "damaged"))

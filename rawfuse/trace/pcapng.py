@@ -18,6 +18,11 @@ offset  bytes  field (big-endian)
 16      16     name of the program behind the request (comm), padded with NUL; empty when unknown
 ======  =====  =========================================================================================
 
+Wireshark takes no packet of more than 262144 bytes (WTAP_MAX_PACKET_SIZE_STANDARD), and the largest messages have a
+MiB. Their packet block has what fits, as if they had been cut; the rest stands before it in a block of the type
+0x80465553, one of those that the format leaves to each application and others pass over: its length (u32), then the
+bytes.
+
 A file that ends in the middle of a block, as a killed recorder leaves it, is read up to there.
 """
 
@@ -47,6 +52,8 @@ _TSRESOL: Final = 9
 _FLAGS: Final = 2
 _DROPPED: Final = 7
 _NANOSECONDS: Final = 9
+_REST: Final = 0x80465553
+_LARGEST_PACKET: Final = 262144
 _LARGEST_BLOCK: Final = 1 << 26
 _OF_BLOCK: Final = 12
 _HEADERS_KEPT: Final = 1024
@@ -110,11 +117,16 @@ class PcapngWriter:
             if len(self._headers) >= _HEADERS_KEPT:
                 self._headers.clear()
             before = self._headers[key] = pseudo_header(message)
+        rest = b""
+        if len(data) > _LARGEST_PACKET - PSEUDO_HEADER.size:
+            data, more = data[: _LARGEST_PACKET - PSEUDO_HEADER.size], data[_LARGEST_PACKET - PSEUDO_HEADER.size :]
+            rest = _block(_REST, struct.pack("<I", len(more)) + more + _PADDING[-len(more) % 4])
         kept = PSEUDO_HEADER.size + len(data)
         padding = -kept % 4
         size = _EPB.size + kept + padding + _EPB_FLAGS.size
         self._file.write(
-            _EPB.pack(_PACKET, size, 0, time >> 32 & 0xFFFFFFFF, time & 0xFFFFFFFF, kept, PSEUDO_HEADER.size + length)
+            rest
+            + _EPB.pack(_PACKET, size, 0, time >> 32 & 0xFFFFFFFF, time & 0xFFFFFFFF, kept, PSEUDO_HEADER.size + length)
             + before
             + data
             + _PADDING[padding]
@@ -146,6 +158,7 @@ def read_pcapng(file: Readable, path: str, *, lost: Callable[[int], None] | None
     """
     order = "<"
     interfaces: list[_Interface] = []
+    more = b""
     at = 0
     while head := file.read(8):
         if len(head) < 8:
@@ -173,9 +186,12 @@ def read_pcapng(file: Readable, path: str, *, lost: Callable[[int], None] | None
             (link,) = struct.unpack_from(order + "H", body)
             interfaces.append(_Interface(link, _options(body[8:], order)))
         elif kind == _PACKET:
-            message = _message(body, order, interfaces, path, at)
+            message = _message(body, order, interfaces, path, at, more)
+            more = b""
             if message is not None:
                 yield message
+        elif kind == _REST:
+            more = _rest(body, order, path, at)
         elif kind == _STATISTICS and lost is not None:
             dropped = _options(body[12:], order).get(_DROPPED, b"")
             if len(dropped) == 8:
@@ -204,13 +220,22 @@ def _options(data: bytes, order: str) -> dict[int, bytes]:
     return found
 
 
-def _message(body: bytes, order: str, interfaces: list[_Interface], path: str, at: int) -> Traced | None:
+def _rest(body: bytes, order: str, path: str, at: int) -> bytes:
+    length = struct.unpack_from(order + "I", body)[0] if len(body) >= 4 else len(body)
+    if length > len(body) - 4:
+        raise DamagedTrace(path, at, f"a rest of {length} bytes in {len(body)}")
+    return body[4 : 4 + length]
+
+
+def _message(
+    body: bytes, order: str, interfaces: list[_Interface], path: str, at: int, more: bytes = b""
+) -> Traced | None:
     if len(body) < 20:
         raise DamagedTrace(path, at, "a packet block ends too early")
     number, high, low, captured, original = struct.unpack_from(order + "IIIII", body)
     if number >= len(interfaces):
         raise DamagedTrace(path, at, f"a packet of interface {number}, of which nothing was said")
-    if 20 + captured > len(body) or original < captured:
+    if 20 + captured > len(body) or original < captured + len(more):
         raise DamagedTrace(path, at, f"a packet of {captured} bytes, {original} before it was cut, in {len(body)}")
     interface = interfaces[number]
     if interface.link != LINKTYPE_USER0:
@@ -226,7 +251,7 @@ def _message(body: bytes, order: str, interfaces: list[_Interface], path: str, a
     return Traced(
         interface.nanoseconds(high << 32 | low),
         Direction(direction),
-        data[PSEUDO_HEADER.size :],
+        data[PSEUDO_HEADER.size :] + more,
         original - PSEUDO_HEADER.size,
         connection,
         descriptor,

@@ -309,3 +309,17 @@ def test_without_a_link_type_the_preferences_decide(
     script.write_text(capsys.readouterr().out, "ascii")
     given = tshark(script, trace, "-o", 'uat:user_dlts:"User 0 (DLT=147)","fuse","0","","0",""')
     assert "LOOKUP /x" in given
+
+
+@TSHARK
+def test_the_largest_messages_are_packets_too(script: Path, tmp_path: Path) -> None:
+    """Wireshark takes 256 KiB of each, and says that there was more."""
+    made = Made(3)
+    data = bytes(1 << 20)
+    made.call(wire.Write(nodeid=9, arg=wire.fuse_write_in(size=len(data)), data=memoryview(data)), bytes(8))
+    made.call(wire.Read(nodeid=9, arg=wire.fuse_read_in(size=len(data))), data)
+    write_trace(tmp_path / "t.pcapng", made.messages)
+    lengths = tshark(script, tmp_path / "t.pcapng", "-T", "fields", "-e", "frame.len", "-e", "frame.cap_len")
+    found = [tuple(map(int, line.split())) for line in lengths.splitlines()]
+    assert [one for one in found if one[0] > 1 << 20] == [(1048688, 262144), (1048624, 262144)]
+    assert len(found) == 4
