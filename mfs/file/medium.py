@@ -125,7 +125,11 @@ class StoreMedium:
                     if content.leaves.get(index) is leaf:
                         batch.append(leaf)
                 if batch:
-                    await trio.to_thread.run_sync(self._hash, batch)
+                    try:
+                        await trio.to_thread.run_sync(self._hash, batch)
+                    except Exception:
+                        # It is done ahead of time only: the commit does it anew, and the mount goes on.
+                        logger.exception("leaves could not be hashed ahead")
 
     def _hash(self, batch: list[Leaf]) -> None:
         segments = self.store.segments

@@ -12,6 +12,8 @@ import pytest
 import trio
 
 from mfs.blocks.store import Batch
+from mfs.file.leaf import Leaf
+from mfs.file.medium import StoreMedium
 from mfs.tests.volume_work import (
     CHUNK,
     Worker,
@@ -105,6 +107,23 @@ async def test_a_failed_commit_leaves_everything_to_be_committed(tmp_path: Path,
         assert said((await volume.commit()).root) == want
     with opened(tmp_path / "repo") as volume:
         assert built(volume) == want
+
+
+async def test_leaves_that_cannot_be_hashed_ahead_are_hashed_by_the_commit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(medium: StoreMedium, batch: list[Leaf]) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(StoreMedium, "_hash", fails)
+    with opened(tmp_path / "repo") as volume:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(volume.run)
+            make(volume, "a", bytes(range(256)) * 40)
+            while "hashed ahead" not in caplog.text:
+                await trio.sleep(0.01)
+            assert said((await volume.commit()).root) == built(volume)
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_file_cut_to_one_leaf_keeps_it(tmp_path: Path) -> None:
