@@ -253,6 +253,9 @@ class Naming:
             await self.publish()
         except (OSError, BadKey, InvalidRecord) as error:
             logger.error("the names of the keys could not be published: %s", error)
+        except Exception:
+            # A defect here is not the mount's end.
+            logger.exception("the names of the keys could not be published")
 
     async def publish(self, called: str | None = None) -> None:
         """Sign records for those keys (or one) whose directory is not what their last record says.
