@@ -12,6 +12,7 @@ from collections.abc import Generator
 import pytest
 from broken_servers import BROKEN, Broken, launched
 from broken_servers.crossing import crossed, dependents
+from broken_servers.middle import Asked, Kept, Said
 
 from tools.conform.probe import Probe
 from tools.conform.probes import PROBES
@@ -57,3 +58,16 @@ def test_a_broken_server_is_found_out(name: str) -> None:
 def test_dependencies_are_of_probes_that_there_are() -> None:
     for probe in PROBES:
         assert {*probe.all_depends} <= {*BY_NAME}, probe.name
+
+
+def test_what_one_probe_has_broken_is_not_held_against_the_next() -> None:
+    """As go-fuse's old API, which keeps a lock when it falls over an unknown nodeid."""
+
+    def ask(asked: Asked, kept: Kept) -> list[Said] | None:
+        kept.files["locked"] = kept.files.get("locked") or asked.nodeid > 1 << 40
+        return [] if asked.label == "CREATE" and kept.files["locked"] else None
+
+    probes = [BY_NAME["lifetimes.stale"], BY_NAME["attributes.type"]]
+    first, second = Runner(launched(Broken(ask=ask)), patience=0.3).run(probes)
+    assert (first.bad, second.bad) == (False, False)
+    assert second.reason == "hung when lifetimes.stale had been tried on the same server; not on a fresh one"

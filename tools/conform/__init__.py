@@ -9,6 +9,7 @@ The server is started with one end of a SOCK_SEQPACKET socket in place of its mo
     offers     what the server offers, by trying
     runner     `Runner(launch).run(probes)` yields a `Result` for each, whatever the server does
     reports    text, JSON, JUnit, HTML
+    linux/     the other side: what the running kernel does (`rawfuse conform --kernel`)
     probes/    one module for each subject, with a `Table` of `Probe` records; `probes.PROBES` is all of them
 
 A probe is a short function below its rule. What it is about is *asked* (`k.ask`), and a reply that Linux would refuse

@@ -59,6 +59,7 @@ class Runner:
         self._uid = uid
         self._offers = Offers()
         self._shared: _Connection | None = None
+        self._before = ""
         self._failures = 0
         self._silences = 0
         self._problem = ""
@@ -115,14 +116,22 @@ class Runner:
     def _together(self, probe: Probe) -> Result:
         kernel = self._connection().kernel
         result = self._judge(probe, kernel)
+        before, self._before = self._before, probe.name
         if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
             if self._shared is not None:
                 self._ended(result, self._shared)
                 self._shared = None
-            return result
+            return self._tried_again(result, before) if before else result
         if not self._tidied(kernel) or result.bad or self._restart:
             self._drop()
         return result
+
+    def _tried_again(self, result: Result, before: str) -> Result:
+        """On a fresh server: what is wrong may have come of the probe before, unseen by it."""
+        again = self._together(result.probe)
+        if not again.bad:
+            again.reason = f"{result.verdict} when {before} had been tried on the same server; not on a fresh one"
+        return again
 
     def _judge(self, probe: Probe, kernel: ConformKernel) -> Result:
         kernel.begin()
@@ -189,6 +198,7 @@ class Runner:
     def _connection(self) -> _Connection:
         if self._shared is None:
             self._shared = self._started(initialized=True)
+            self._before = ""
         return self._shared
 
     def _started(self, *, initialized: bool) -> _Connection:
