@@ -17,7 +17,8 @@ TOP = Path(__file__).resolve().parent.parent
 README = (TOP / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 SETUP, TESTS = (text.strip() for kind, text in BLOCKS if kind == "sh")
-SESSION, ROOTLESS, HELLO = (re.findall(r"^[#$] (.*)", text, re.MULTILINE) for kind, text in BLOCKS if kind == "console")
+CONSOLES = [text for kind, text in BLOCKS if kind == "console"]
+SESSION, ROOTLESS, KEPT, HELLO, WATCHED = (re.findall(r"^[#$] (.*)", text, re.MULTILINE) for text in CONSOLES)
 
 
 class Reader:
@@ -95,7 +96,14 @@ def test_the_first_command_and_the_session_do_what_they_show(reader: Reader) -> 
         assert device is not None, said
         assert copies(os.minor(int(device[1]))) == 1
     said += reader.types(*ROOTLESS)
+    kept = reader.types(*KEPT)
+    gone = re.compile(r"^removed\tdirectory\t.*", re.MULTILINE)
+    assert gone.findall(kept) == gone.findall(CONSOLES[2]) != []
+    assert kept.endswith("\nsound\n")
     assert "Hello from Python!\n" in reader.types("mkdir -p /mnt/mfs", *HELLO)
+    watched = reader.types(*WATCHED)
+    assert re.search(r"COPY_FILE_RANGE_64 +/a -> /b", watched), watched
+    assert ", 0 differ\n" in watched
     cids = re.findall(r"bafy[a-z2-7]{55}", said)
     assert cids[0] == cids[1] != cids[2], said
     # In a pipe the paragraph that a terminal shows is a line of fields.
