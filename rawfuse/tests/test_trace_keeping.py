@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from rawfuse.trace.keeping import KeptTrace, form_of
 from rawfuse.trace.opening import read_trace
 from rawfuse.trace.record import Direction, Traced
+from rawfuse.trace.recorder import Recorder
 from rawfuse.wire import Lookup
 from rawfuse.wire.requests import encode_request
 
@@ -74,3 +77,30 @@ def test_a_disk_that_does_not_keep_up_costs_messages_not_memory(
         assert trace.lost > 500
     os.close(reader)
     assert f"{trace.lost} messages were not kept" in caplog.text
+
+
+def test_what_is_recorded_is_in_the_file_soon(tmp_path: Path) -> None:
+    with KeptTrace(tmp_path / "t.pcapng") as trace:
+        trace.recorder(7).request(DATA)
+        deadline = time.monotonic() + 20
+        path, found = tmp_path / "t.pcapng", []
+        while not found:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            found = list(read_trace(path)) if path.stat().st_size else []
+    assert [(one.data, one.connection) for one in found] == [(DATA, 7)]
+
+
+def test_a_recorder_keeps_a_batch_back_until_it_is_asked() -> None:
+    class Kept:
+        messages: ClassVar[list[Traced]] = []
+
+        def write(self, message: Traced) -> None:
+            self.messages.append(message)
+
+    recorder = Recorder(Kept(), batch=3)
+    for _ in range(4):
+        recorder.request(DATA)
+    assert len(Kept.messages) == recorder.messages == 3
+    recorder.flush()
+    assert len(Kept.messages) == recorder.messages == 4

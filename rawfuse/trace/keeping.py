@@ -88,15 +88,20 @@ class KeptTrace:
         """What :meth:`rawfuse.Server.record` takes, for a connection of that number."""
         recorder = Recorder(self, connection=connection or 0, program=Names(), batch=_BATCH_OF_MESSAGES)
         self._recorders.append(recorder)
+        self._begin()
         return recorder
 
     def write(self, message: Traced) -> None:
         """Adds one; never waits."""
         if self._thread is None:
-            # Not before the first message: until then the program may still fork, or enter a namespace.
+            self._begin()
+        self._writer.write(message)
+
+    def _begin(self) -> None:
+        if self._thread is None:
+            # Not when it is made: until there is a mount the program may still fork, or enter a namespace.
             self._thread = threading.Thread(target=self._run, name="rawfuse trace", daemon=True)
             self._thread.start()
-        self._writer.write(message)
 
     def close(self) -> None:
         """Writes what is left, and says what could not be kept. Nothing must be written after it."""
