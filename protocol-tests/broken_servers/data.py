@@ -73,7 +73,7 @@ def _closed_by(label: str) -> Broken:
 
 def _write_only() -> Broken:
     """READ by a handle that was opened for writing alone is EBADF, though the writeback cache was agreed on."""
-    agree = reply_with(flags=lambda out, asked: out.flags | InitFlags.FUSE_WRITEBACK_CACHE)
+    agree = reply_with(flags=lambda out, asked: out.flags | asked.arg().flags & int(InitFlags.FUSE_WRITEBACK_CACHE))
 
     def say(said: Said, kept: Kept) -> None:
         if agree.say:

@@ -279,6 +279,7 @@ def flush_often(k: ConformKernel) -> None:
     "fuse_kernel.h 7.45",
     opcodes=("RELEASE", "OPEN"),
     needs=("OPEN", "RELEASE", *_WRITABLE),
+    depends=("files.release_keeps",),
 )
 def release_one(k: ConformKernel) -> None:
     made = k.file(b"still open")
