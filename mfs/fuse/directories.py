@@ -22,8 +22,8 @@ from rawfuse.wire.dirent import DirentBuffer, DirentPlusBuffer
 
 AnyListing: TypeAlias = Listing | ViewListing
 
-_REMEMBERED = 4096
-"""Directories of which is remembered whether they changed."""
+_REMEMBERED = 32_768
+"""Directories of which is remembered whether they changed: 3 MiB, and a tree of more is listed anew each time."""
 
 
 class Directories(Base):
