@@ -83,7 +83,8 @@ def test_what_is_recorded_is_in_the_file_soon(tmp_path: Path) -> None:
     with KeptTrace(tmp_path / "t.pcapng") as trace:
         trace.recorder(7).request(DATA)
         deadline = time.monotonic() + 20
-        path, found = tmp_path / "t.pcapng", []
+        path = tmp_path / "t.pcapng"
+        found: list[Traced] = []
         while not found:
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 from rawfuse.cli.mount import LoadError
 from rawfuse.trace.opening import read_trace
@@ -28,8 +29,7 @@ as the recorded one began: with an empty directory where that was empty.
 """
 
 EPILOG = f"""\
-Not compared are {NOT_COMPARED}.
-With --another neither are {NOT_COMPARED_OF_ANOTHER}.
+{fill(f"Not compared are {NOT_COMPARED}. With --another neither are {NOT_COMPARED_OF_ANOTHER}.", 118)}
 How many requests were not sent, or not compared, and why, is said on standard error.
 
 exit status: 0 when every reply was as recorded; 1 when one was not (the first is shown, or all with --all), or the
@@ -42,6 +42,9 @@ examples:
   rawfuse replay t.pcapng --all --ignore fuse_attr.uid --ignore fuse_attr.gid -- ./memfs_ll -f {{}}
   rawfuse replay t.pcapng --ignore 'order of entries' -- ./memfs {{}} /srv       a server that lists in any order
   rawfuse replay t.pcapng --bench -- ./memfs_ll -f {{}}                          rates and percentiles
+  mfs mount --trace git.pcapng --repo r /mnt; git clone URL /mnt/x; mfs umount /mnt      work of one's own as a bench:
+  rawfuse replay git.pcapng --bench -- mfs mount --repo fresh {{}}               to MFS, again and again
+  rawfuse replay git.pcapng --bench --another -- ./passthrough_ll -f -o source=/srv/empty {{}}
   rawfuse replay t.pcapng --rhythm 1 -- ./memfs_ll -f {{}}                       as slowly as it was
 """
 

@@ -48,7 +48,8 @@ it in FILE (pcapng: `rawfuse decode` and Wireshark read it). {} in the server's 
 the server is given a socket there, as libfuse 3.3, go-fuse, pyfuse3 and rawfuse take it.
 
 A server that ends, hangs or breaks the protocol is reported with the message that shows it; those who use the mount
-get errors, they do not hang.
+get errors, they do not hang. What a relay cannot give to a server: clones of the device, passthrough, and the errors
+that the kernel has for its replies and notifications.
 
 rawfuse trace --follow DIR prints a line a request of a mount that is there: with names and all, and kept in FILE where
 that is asked for, of one that `rawfuse mount`, `mfs mount` or `rawfuse trace` serves; of any other, for root, from the
