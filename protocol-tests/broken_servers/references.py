@@ -72,13 +72,13 @@ def _one_for_all() -> Broken:
     return Broken(say=say)
 
 
-def _forgotten(label: str, count: int) -> Broken:
-    """After a forget of an inode with `count` items, or a single one, GETATTR of it is ESTALE till it is looked up."""
+def _forgotten(label: str, least: int, most: int) -> Broken:
+    """After a forget of so many items GETATTR of these inodes is ESTALE till they are looked up."""
 
     def ask(asked: Asked, kept: Kept) -> list[Said] | None:
         if asked.label == label and asked.request:
             ids = [asked.nodeid] if label == "FORGET" else [one.nodeid for one in asked.request.forgets]
-            if len(ids) >= count:
+            if least <= len(ids) <= most:
                 kept.files.update(dict.fromkeys(ids, True))
         elif asked.label == "GETATTR" and kept.files.get(asked.nodeid) and asked.nodeid != 1:
             return [Said(errno.ESTALE, asked.unique, bytearray(), asked)]
@@ -262,10 +262,10 @@ BROKEN: Final[dict[str, Broken]] = {
     ),
     "lookup.bytes": serves(lookup=_text_only),
     "lookup.as_written": serves(lookup=_lowered),
-    "lifetimes.forget_silent": _silent_no_more("FORGET"),
-    "lifetimes.batch_forget_silent": _silent_no_more("BATCH_FORGET"),
-    "lifetimes.counted": _forgotten("FORGET", 1),
-    "lifetimes.counted_in_batches": _forgotten("BATCH_FORGET", 2),
+    "lifetimes.forget_silent": _silent_no_more("FORGET", lambda q: q.request and q.nodeid < 1 << 40),
+    "lifetimes.batch_forget_silent": _silent_no_more("BATCH_FORGET", lambda q: q.request and q.request.forgets),
+    "lifetimes.counted": _forgotten("FORGET", 1, 1),
+    "lifetimes.counted_in_batches": _forgotten("BATCH_FORGET", 2, 999),
     "lifetimes.again": _never_again(),
     "lifetimes.unlinked_referenced": _unlinked_is_gone("getattr"),
     "lifetimes.unlinked_nlink": edits(
@@ -280,7 +280,7 @@ BROKEN: Final[dict[str, Broken]] = {
     "lifetimes.forget_unknown": _silent_no_more("FORGET", lambda q: q.nodeid > 1 << 40),
     "lifetimes.forget_too_many": dies("FORGET", when=lambda q: q.nodeid != 1 and _forgets(q, least=1000)),
     "lifetimes.batch_of_none": _silent_no_more("BATCH_FORGET", lambda q: q.request and not q.request.forgets),
-    "lifetimes.batch_of_many": _forgotten("BATCH_FORGET", 1000),
+    "lifetimes.batch_of_many": _forgotten("BATCH_FORGET", 1000, 1 << 20),
     "lifetimes.stale": answers("GETATTR", lambda q: attributes(q.nodeid), when=lambda q: q.nodeid > 1 << 40),
     "lifetimes.stale_parent": answers("LOOKUP", entry(1 << 30), when=lambda q: q.nodeid > 1 << 40),
 }

@@ -289,6 +289,7 @@ def batch_of_none(k: ConformKernel) -> None:
     "A BATCH_FORGET has as many items as fit into a message, thousands.",
     _SOURCE,
     opcodes=("BATCH_FORGET",),
+    depends=("lifetimes.batch_forget_silent",),
 )
 def batch_of_many(k: ConformKernel) -> None:
     made = k.any_file()
