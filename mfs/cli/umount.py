@@ -112,7 +112,7 @@ def _is_elsewhere(entry: MountEntry) -> bool:
 def _wait_for(server: int, entry: MountEntry) -> None:
     """Wait until the process has ended. It commits first, which may take as long as hashing what was just written.
 
-    Raises Problem where it does not end, because a mount namespace has a copy of the mount.
+    It does not end while a mount namespace has a copy of the mount.
     """
     repo = entry.source
     try:
@@ -123,13 +123,16 @@ def _wait_for(server: int, entry: MountEntry) -> None:
         began = time.monotonic()
         told = False
         while not select.select([process], [], [], _PATIENCE)[0]:
+            if told:
+                continue
+            told = True
             if (other := elsewhere(entry)) is not None:
-                raise Problem(
-                    f"{entry.mountpoint} is unmounted here, but {other} has it in another mount namespace still",
-                    f"The server goes on until that ends. kill {server} ends it at once, when everything is committed.",
+                print(
+                    f"mfs umount: {entry.mountpoint} is unmounted here, but {other} has it in another mount namespace:"
+                    f" waiting for its end (kill {server} ends the server at once, when everything is committed) ...",
+                    file=sys.stderr,
                 )
-            if not told:
-                told = True
+            else:
                 print(f"mfs umount: process {server} is still committing to {repo} ...", file=sys.stderr)
         if told:
             print(f"mfs umount: done after {time.monotonic() - began:.0f} s", file=sys.stderr)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mfs.tests.commanding import Place, is_running, new_place, until
+from mfs.tests.commanding import PATIENCE, Place, is_running, new_place
 
 pytestmark = pytest.mark.kernel("root", programs=("unshare",))
 
@@ -18,16 +18,19 @@ def place() -> Iterator[Place]:
         yield made
 
 
-def test_who_has_a_copy_of_the_mount_is_named(place: Place) -> None:
+def test_who_has_a_copy_of_the_mount_is_named_and_waited_for(place: Place) -> None:
     server = place.mount()
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo; exec sleep 60"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        ran = place.mfs("umount", place.mnt)
-        assert ran.returncode == 1
-        assert f"but process {other.pid} (" in ran.stderr
-        assert f"kill {server} ends it" in ran.stderr
+        umount = place.start("umount", place.mnt)
+        assert umount.stderr is not None
+        said = umount.stderr.readline()
+        assert f"but process {other.pid} (" in said
+        assert f"kill {server} ends the server" in said
         assert is_running(server)
         other.kill()
-    assert until(lambda: not is_running(server))
+    assert umount.wait(PATIENCE) == 0
+    umount.communicate()
+    assert not is_running(server)
