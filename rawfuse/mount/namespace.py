@@ -78,7 +78,8 @@ def unshare_user_mount_namespace(*, as_root: bool = False) -> None:
         _write_map("/proc/self/setgroups", "deny")
         _write_map("/proc/self/uid_map", f"{0 if as_root else uid} {uid} 1")
         _write_map("/proc/self/gid_map", f"{0 if as_root else gid} {gid} 1")
-        _syscalls.mount(b"none", b"/", None, _syscalls.MS_REC | _syscalls.MS_PRIVATE, None)
+        # Slaves: what others unmount outside goes here too, and is not kept busy.
+        _syscalls.mount(b"none", b"/", None, _syscalls.MS_REC | _syscalls.MS_SLAVE, None)
     except OSError as error:
         _refused(error, "the new user namespace cannot be set up")
 
