@@ -50,12 +50,21 @@ def _opened_again(fs: Any, request: Any, usual: Any) -> Any:
     return usual(request)
 
 
-def _lost_at_release(fs: Any, request: Any, usual: Any) -> Any:
-    node = fs.nodes.get(request.nodeid)
-    if isinstance(node, File) and node.size == 10:
-        node.data.truncate(0)
-        node.touch()
-    return usual(request)
+def _counts_handles(change: int) -> Any:
+    """What was written is lost when the last handle of a file is released."""
+
+    def method(fs: Any, request: Any, usual: Any) -> Any:
+        reply = usual(request)
+        handles = fs.__dict__.setdefault("handles", {})
+        nodeid = w.fuse_entry_out.unpack_from(reply).nodeid if isinstance(request, w.Create) else request.nodeid
+        handles[nodeid] = handles.get(nodeid, 0) + change
+        node = fs.nodes.get(nodeid)
+        if not handles[nodeid] and isinstance(node, File):
+            node.data.truncate(0)
+            node.touch()
+        return reply
+
+    return method
 
 
 def _closed_by(label: str) -> Broken:
@@ -254,7 +263,7 @@ BROKEN: Final[dict[str, Broken]] = {
     "files.read_write_only": _write_only(),
     "files.flush_often": _closed_by("FLUSH"),
     "files.release_one": serves(release=_release_all, read=_needs_handle, open=_opened_again),
-    "files.release_keeps": serves(release=_lost_at_release),
+    "files.release_keeps": serves(create=_counts_handles(1), open=_counts_handles(1), release=_counts_handles(-1)),
     "files.fsync_kinds": errno_of("FSYNC", errno.EINVAL, when=lambda q: q.arg().fsync_flags),
     "files.fsyncdir": errno_of("FSYNCDIR", errno.EINVAL),
     "files.syncfs": errno_of("SYNCFS", errno.EIO),

@@ -25,6 +25,11 @@ def flock(asked: Any) -> bool:
     return bool(asked.request and asked.arg().lk_flags & c.FUSE_LK_FLOCK)
 
 
+def _never_free(found: Any, asked: Any) -> None:
+    if found.lk.type == fcntl.F_UNLCK:
+        found.lk.type = asked.arg().lk.type
+
+
 def _whole(arg: Any, asked: Any) -> None:
     arg.lk.start, arg.lk.end = 0, END
 
@@ -167,11 +172,9 @@ def _remembered() -> Broken:
 
 
 BROKEN: Final[dict[str, Broken]] = {
-    "locks.free": edits(
-        "GETLK", w.fuse_lk_out, lambda found, q: setattr(found.lk, "type", q.arg().lk.type), when=lambda q: True
-    ),
+    "locks.free": edits("GETLK", w.fuse_lk_out, _never_free),
     "locks.reported": edits("GETLK", w.fuse_lk_out, lambda found, q: setattr(found.lk, "start", 0)),
-    "locks.same_owner": argument("SETLK", lambda arg, q: setattr(arg, "owner", arg.owner + 1000), when=posix),
+    "locks.same_owner": argument("GETLK", lambda arg, q: setattr(arg, "owner", arg.owner + 1000)),
     "locks.conflict": forgives("SETLK", errno.EAGAIN, when=posix),
     "locks.shared": argument("SETLK", _never_shared, when=posix),
     "locks.ranges": argument("SETLK", _whole, when=posix),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from broken_servers.middle import Broken
 from broken_servers.references import FILE, entry
-from broken_servers.ways import answers, argument, edits, errno_of, forgives, rewrites, serves
+from broken_servers.ways import argument, edits, errno_of, forgives, rewrites, serves
 from rawfuse import wire as w
 from rawfuse.examples.memory import MemoryFS
 from rawfuse.examples.memory.nodes import Directory, File, Symlink, error
@@ -127,11 +127,18 @@ def _counts_wrong(fs: Any, request: Any, usual: Any) -> Any:
     return node.entry()
 
 
+def _stays_there(fs: Any, request: Any, usual: Any) -> Any:
+    """An empty directory is not removed, and no error is said."""
+    node = fs.nodes[request.nodeid].children.get(request.name)
+    return None if isinstance(node, Directory) and not node.children else usual(request)
+
+
 def _unlinks_all(fs: Any, request: Any, usual: Any) -> Any:
     parent = fs.nodes[request.nodeid]
+    gone = parent.children.get(request.name)
     usual(request)
     for name, node in [*parent.children.items()]:
-        if isinstance(node, File) and node.size == 0:
+        if isinstance(node, File) and node.size == 0 and node is not gone:
             fs.dropped(parent, parent.take(name))
 
 
@@ -202,7 +209,7 @@ BROKEN: Final[dict[str, Broken]] = {
     "removing.unlink": serves(unlink=_unlinks_all),
     "removing.unlink_absent": forgives("UNLINK", errno.ENOENT),
     "removing.unlink_directory": forgives("UNLINK", errno.EISDIR),
-    "removing.rmdir": answers("RMDIR"),
+    "removing.rmdir": serves(rmdir=_stays_there),
     "removing.rmdir_full": serves(rmdir=_full_goes),
     "removing.rmdir_file": forgives("RMDIR", errno.ENOTDIR),
     "moving.rename": _rename(_stays),

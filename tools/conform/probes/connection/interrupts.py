@@ -99,6 +99,7 @@ def before_its_request(k: ConformKernel) -> None:
     _SOURCE,
     opcodes=("INTERRUPT", "SETLKW"),
     needs=_WAITING,
+    depends=("locks.waited_for",),
 )
 def answered_once(k: ConformKernel) -> None:
     made, unique = _held(k)
@@ -119,6 +120,7 @@ def answered_once(k: ConformKernel) -> None:
     _SOURCE,
     opcodes=("INTERRUPT", "SETLKW"),
     needs=_WAITING,
+    depends=("locks.waited_for",),
 )
 def ends_the_wait(k: ConformKernel) -> None:
     made, unique = _held(k)
@@ -137,7 +139,7 @@ def ends_the_wait(k: ConformKernel) -> None:
     "POSIX: fcntl(2)",
     opcodes=("INTERRUPT", "SETLKW"),
     needs=_WAITING,
-    depends=("interrupts.ends_the_wait",),
+    depends=("interrupts.ends_the_wait", "locks.waited_for"),
 )
 def takes_no_lock(k: ConformKernel) -> None:
     made, unique = _held(k)
@@ -158,6 +160,7 @@ def takes_no_lock(k: ConformKernel) -> None:
     _SOURCE,
     opcodes=("INTERRUPT", "SETLKW"),
     needs=_WAITING,
+    depends=("locks.waited_for",),
 )
 def others_go_on(k: ConformKernel) -> None:
     made, first = _held(k)
@@ -196,6 +199,7 @@ def storm(k: ConformKernel) -> None:
     "signal(7): nobody likes to press Ctrl-C twice",
     opcodes=("INTERRUPT", "SETLKW"),
     needs=_WAITING,
+    depends=("locks.waited_for",),
 )
 def in_time(k: ConformKernel) -> None:
     made, unique = _held(k)

@@ -63,6 +63,7 @@ def pipelined(k: ConformKernel) -> None:
     "POSIX: write(2); Linux forgets its cached attributes after a change and asks again",
     opcodes=("MKDIR", "LOOKUP"),
     needs=("MKDIR", "RMDIR"),
+    depends=("removing.rmdir",),
 )
 def in_order(k: ConformKernel) -> None:
     for _ in range(20):

@@ -67,6 +67,7 @@ def free(k: ConformKernel) -> None:
     _SOURCE,
     opcodes=("GETLK",),
     needs=("GETLK", *_POSIX),
+    depends=("locks.ranges",),
 )
 def reported(k: ConformKernel) -> None:
     made = k.file()
@@ -82,6 +83,7 @@ def reported(k: ConformKernel) -> None:
     _SOURCE,
     opcodes=("GETLK", "SETLK"),
     needs=("GETLK", *_POSIX),
+    depends=("locks.free",),
 )
 def same_owner(k: ConformKernel) -> None:
     made = k.file()
@@ -111,6 +113,7 @@ def conflict(k: ConformKernel) -> None:
     _SOURCE,
     opcodes=("SETLK",),
     needs=_POSIX,
+    depends=("locks.conflict",),
 )
 def shared(k: ConformKernel) -> None:
     made = k.file()
@@ -126,6 +129,7 @@ def shared(k: ConformKernel) -> None:
     _SOURCE,
     opcodes=("SETLK",),
     needs=_POSIX,
+    depends=("locks.conflict",),
 )
 def ranges(k: ConformKernel) -> None:
     made = k.file()
@@ -142,6 +146,7 @@ def ranges(k: ConformKernel) -> None:
     _SOURCE,
     opcodes=("SETLK",),
     needs=_POSIX,
+    depends=("locks.conflict",),
 )
 def split(k: ConformKernel) -> None:
     made = k.file()
@@ -194,6 +199,7 @@ def flush_releases(k: ConformKernel) -> None:
     "fuse_kernel.h 7.45: fuse_flush_in.lock_owner",
     opcodes=("FLUSH", "SETLK"),
     needs=("FLUSH", *_POSIX),
+    depends=("locks.conflict",),
 )
 def flush_of_another(k: ConformKernel) -> None:
     made = k.file()

@@ -225,6 +225,7 @@ def types(k: ConformKernel) -> None:
     "POSIX: d_ino",
     opcodes=("READDIR",),
     needs=("MKDIR", *_MADE),
+    depends=("attributes.ino",),
 )
 def ino(k: ConformKernel) -> None:
     parent = k.directory().nodeid

@@ -137,6 +137,7 @@ def root_parent(k: ConformKernel) -> None:
     "The attributes in an entry are those that GETATTR gives: the kernel keeps either for attr_valid.",
     "fuse_kernel.h 7.45",
     opcodes=("LOOKUP", "GETATTR"),
+    depends=("attributes.nlink",),
 )
 def attributes(k: ConformKernel) -> None:
     made = k.any_file()

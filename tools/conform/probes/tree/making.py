@@ -177,6 +177,7 @@ def link(k: ConformKernel) -> None:
     "POSIX: st_nlink",
     opcodes=("LINK", "UNLINK"),
     needs=("LINK", "UNLINK"),
+    depends=("attributes.nlink",),
 )
 def link_count(k: ConformKernel) -> None:
     made, name = k.file(), k.name("linked")
@@ -262,6 +263,7 @@ def parent_times(k: ConformKernel) -> None:
     "POSIX: open(2)",
     opcodes=("CREATE",),
     needs=("MKDIR", "RMDIR", "CREATE"),
+    depends=("removing.rmdir",),
 )
 def create_after_directory_removed(k: ConformKernel) -> None:
     made = k.directory()
