@@ -105,3 +105,16 @@ def test_a_recorder_keeps_a_batch_back_until_it_is_asked() -> None:
     assert len(Kept.messages) == recorder.messages == 3
     recorder.flush()
     assert len(Kept.messages) == recorder.messages == 4
+
+
+def test_a_batch_is_bounded_in_bytes() -> None:
+    class Kept:
+        messages: ClassVar[list[Traced]] = []
+
+        def write(self, message: Traced) -> None:
+            self.messages.append(message)
+
+    recorder = Recorder(Kept(), batch=1000)
+    for _ in range(3):
+        recorder.reply((bytes(400_000),))
+    assert len(Kept.messages) == 3

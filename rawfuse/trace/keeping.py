@@ -21,7 +21,7 @@ _SUFFIXES: Final = {".fusedump": "fusedump", ".dump": "fusedump"}
 _EVERY: Final = 0.5
 """Seconds after which what is kept goes to the file: what a killed server loses is no more than that."""
 _BATCH: Final = 1 << 20
-_BATCH_OF_MESSAGES: Final = 128
+_BATCH_OF_MESSAGES: Final = 1024
 _ROOM: Final = 64 << 20
 """Bytes that may wait for a slow disk; what comes beyond is not kept, and counted."""
 

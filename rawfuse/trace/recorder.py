@@ -20,6 +20,8 @@ from rawfuse.wire import fuse_in_header
 __all__ = ["Recorder", "TracedChannel"]
 
 _header: Final = Struct(fuse_in_header.FORMAT)
+_MOST: Final = 1 << 20
+"""Bytes that a batch has before it is written, whatever their number."""
 
 
 class Recorder:
@@ -56,6 +58,7 @@ class Recorder:
         self._agreed = agreed or Agreed()
         self._batch = batch
         self._kept: deque[Traced] = deque()
+        self._size = 0
         self._lock = threading.Lock()
 
     def request(self, message: bytes | bytearray | memoryview, descriptor: int = 0) -> None:
@@ -87,12 +90,14 @@ class Recorder:
             now, direction, data, length, self._connection, descriptor, agreed.minor, agreed.setxattr_ext, program
         )
         self._kept.append(message)
-        if len(self._kept) >= self._batch:
+        self._size += len(data)
+        if len(self._kept) >= self._batch or self._size >= _MOST:
             self.flush()
 
     def flush(self) -> None:
         """Gives the writer what was kept for a batch."""
         kept, write = self._kept, self._writer.write
+        self._size = 0
         with self._lock:
             while kept:
                 write(kept.popleft())
