@@ -210,14 +210,15 @@ def _poll(change: Any) -> Broken:
 
 
 def _never_ready_nor_woken() -> Broken:
-    """A file is ready when it has changed, and who waits for that is not told."""
+    """A file says that it has changed, and who waits for that is not told."""
 
     def poll(fs: Any, request: Any, usual: Any) -> Any:
         usual(request)
         node = fs.file(request.nodeid)
         node.pollers.clear()
         before = fs.__dict__.setdefault("versions", {}).setdefault(request.arg.fh, node.version)
-        return w.fuse_poll_out(select.POLLPRI if before != node.version else 0)
+        changed = select.POLLPRI if before != node.version else 0
+        return w.fuse_poll_out((select.POLLIN | select.POLLOUT | changed) & request.arg.events)
 
     return serves(poll=poll)
 

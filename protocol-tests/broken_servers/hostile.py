@@ -11,7 +11,7 @@ from broken_servers.ways import answers, dies, lost
 from rawfuse import wire as w
 from rawfuse.examples.memory.nodes import ABSENT
 from rawfuse.wire import STRUCTS
-from rawfuse.wire.opcodes import OPERATIONS, Operation
+from rawfuse.wire.opcodes import OPERATIONS, Fixed, Operation
 from rawfuse.wire.replies import answered
 from tools.conform.samples import SAMPLES
 
@@ -39,8 +39,10 @@ def believed(label: str, when: Any) -> Broken:
 
 
 def short(operation: Operation) -> Broken:
-    """A message cut off is done all the same."""
-    return believed(operation.label, lambda asked: asked.request is None and asked.whole)
+    """A message cut off in its struct, or before its name, is done all the same."""
+    structs = [part.struct for part in operation.body if isinstance(part, Fixed)]
+    cut = STRUCTS[structs[0]].SIZE // 2 if structs else 0
+    return believed(operation.label, lambda asked: asked.request is None and asked.whole and len(asked.body) == cut)
 
 
 def unknown_node(label: str) -> Broken:

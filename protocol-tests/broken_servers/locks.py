@@ -83,7 +83,7 @@ def _late() -> Broken:
         held = kept.files.pop("held", None) if said.asked else None
         return None if held is None else [held, said.message()]
 
-    return Broken(say=say)
+    return Broken(say=say, also=("interrupts.ends_the_wait",))
 
 
 def _interrupted(change: Any) -> Broken:

@@ -68,7 +68,8 @@ def _with_resend() -> Broken:
     """HAS_RESEND is agreed on, and bit 63 taken off."""
 
     def say(said: Said, kept: Kept) -> None:
-        if said.asked and said.asked.label == "INIT" and said.ok and len(said.body) == 64:
+        asked = said.asked
+        if asked and asked.label == "INIT" and said.ok and len(said.body) == 64 and asked.request and asked.arg().flags:
             out = said.take(w.fuse_init_out)
             out.flags |= InitFlags.FUSE_INIT_EXT
             out.flags2 |= int(InitFlags.FUSE_HAS_RESEND) >> 32
@@ -86,7 +87,7 @@ def _tells(message: bytes, *, label: str = "MKDIR", minor: int = 0) -> Broken:
     """A notification before each reply to `label`."""
 
     def say(said: Said, kept: Kept) -> list[bytes] | None:
-        if said.asked and said.asked.label == "INIT" and said.ok:
+        if said.asked and said.asked.label == "INIT" and len(said.body) == 64:
             kept.files["minor"] = said.take(w.fuse_init_out).minor
         if said.asked and said.asked.label == label and (not minor or kept.files.get("minor", 0) <= minor):
             return [message, said.message()]

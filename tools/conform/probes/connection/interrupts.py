@@ -199,7 +199,7 @@ def storm(k: ConformKernel) -> None:
     "signal(7): nobody likes to press Ctrl-C twice",
     opcodes=("INTERRUPT", "SETLKW"),
     needs=_WAITING,
-    depends=("locks.waited_for",),
+    depends=("locks.waited_for", "interrupts.ends_the_wait"),
 )
 def in_time(k: ConformKernel) -> None:
     made, unique = _held(k)

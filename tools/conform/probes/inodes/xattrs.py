@@ -202,6 +202,7 @@ def list_none(k: ConformKernel) -> None:
     "removexattr(2)",
     opcodes=("REMOVEXATTR",),
     needs=("REMOVEXATTR", *_NEEDED),
+    depends=("xattrs.absent",),
 )
 def removed(k: ConformKernel) -> None:
     made = k.file()
