@@ -6,6 +6,7 @@ import errno
 import os
 import select
 import stat
+from dataclasses import replace
 from typing import Any, Final
 
 from broken_servers.middle import Asked, Broken, Kept, Said
@@ -223,6 +224,11 @@ def _never_ready_nor_woken() -> Broken:
     return serves(poll=poll)
 
 
+def _falls_over(label: str) -> Broken:
+    """It knows nothing of the opcode, and ends: the shape of its reply cannot be seen then, either."""
+    return replace(dies(label, when=lambda asked: asked.request is not None), also=(f"shape.{label}",))
+
+
 BROKEN: Final[dict[str, Broken]] = {
     "files.create": edits(
         "CREATE", w.fuse_entry_out, lambda found, q: setattr(found.attr, "mode", stat.S_IFIFO | 0o644)
@@ -334,7 +340,7 @@ BROKEN: Final[dict[str, Broken]] = {
     "commands.poll_file": _poll(lambda found, q: setattr(found, "revents", 0)),
     "commands.poll_schedule": lost("POLL", when=lambda q: q.request and q.arg().flags & c.FUSE_POLL_SCHEDULE_NOTIFY),
     "commands.bmap": answers("BMAP", number=errno.EIO),
-    "commands.setupmapping": dies("SETUPMAPPING"),
-    "commands.removemapping": dies("REMOVEMAPPING"),
+    "commands.setupmapping": _falls_over("SETUPMAPPING"),
+    "commands.removemapping": _falls_over("REMOVEMAPPING"),
     "notifies.poll_woken": _never_ready_nor_woken(),
 }

@@ -50,6 +50,7 @@ def _provoked(k: ConformKernel) -> list[tuple[Notification | None, int]]:
     _SOURCE,
     opcodes=(),
     fresh=True,
+    depends=("commands.poll_schedule",),
 )
 def form(k: ConformKernel) -> None:
     wrong = [number for what, number in _provoked(k) if what is None or number == errno.EINVAL]
@@ -62,6 +63,7 @@ def form(k: ConformKernel) -> None:
     "Notifications are about inodes and names that the kernel was told of; Linux says ENOENT to others.",
     _SOURCE,
     fresh=True,
+    depends=("commands.poll_schedule",),
 )
 def known(k: ConformKernel) -> None:
     wrong = [f"{what}" for what, number in _provoked(k) if number == errno.ENOENT]
@@ -87,6 +89,7 @@ def not_before_init(k: ConformKernel) -> None:
     "A kernel gets no notification of a later minor than its own.",
     "fuse_kernel.h 7.45: the history of versions",
     init=False,
+    depends=("commands.poll_schedule",),
 )
 def since(k: ConformKernel) -> None:
     k.init(minor=31)
@@ -133,6 +136,7 @@ def reply_size(k: ConformKernel) -> None:
     "fuse_kernel.h 7.11; POLLPRI is what files have that tell of changes, as /proc/mounts does",
     opcodes=("POLL",),
     needs=("POLL", "CREATE", "WRITE"),
+    depends=("commands.poll_schedule",),
 )
 def poll_woken(k: ConformKernel) -> None:
     made = k.file(b"x")
