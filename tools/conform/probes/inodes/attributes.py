@@ -100,6 +100,7 @@ def nsec(k: ConformKernel) -> None:
     "An inode keeps its number: tar, find and rsync tell hard links by it.",
     "POSIX: st_ino",
     opcodes=("GETATTR", "LOOKUP"),
+    depends=("lookup.ino",),
 )
 def ino(k: ConformKernel) -> None:
     made = k.any_file()

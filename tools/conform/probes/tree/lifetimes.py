@@ -219,6 +219,7 @@ def created_directory_lives(k: ConformKernel) -> None:
     "Linux fs/fuse/readdir.c",
     opcodes=("READDIRPLUS", "FORGET"),
     needs=("READDIRPLUS", "CREATE"),
+    depends=("lifetimes.counted",),
 )
 def readdirplus_reference(k: ConformKernel) -> None:
     made = k.file()

@@ -227,7 +227,7 @@ def dots(k: ConformKernel) -> None:
     "POSIX: a name is any bytes but / and NUL",
     opcodes=("LOOKUP",),
     needs=("CREATE",),
-    depends=("shape.CREATE", "files.create"),
+    depends=("shape.CREATE", "files.create", "lookup.distinct"),
 )
 def names_are_bytes(k: ConformKernel) -> None:
     name = b"\xff\xfe \n\t\xc3(" + k.name()

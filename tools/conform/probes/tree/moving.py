@@ -69,6 +69,7 @@ def rename(k: ConformKernel) -> None:
     "fuse_kernel.h 7.45; rename(2)",
     opcodes=("RENAME",),
     needs=("RENAME", "CREATE", "MKDIR"),
+    depends=("lookup.distinct",),
 )
 def rename_across(k: ConformKernel) -> None:
     made, target = k.file(), k.directory()
@@ -157,6 +158,7 @@ def rename_absent(k: ConformKernel) -> None:
     f"{_POSIX}: rename(2)",
     opcodes=("RENAME",),
     needs=("RENAME", "LINK"),
+    depends=("lookup.distinct",),
 )
 def rename_same(k: ConformKernel) -> None:
     made, name = k.file(), k.name("linked")
@@ -207,6 +209,7 @@ def noreplace(k: ConformKernel) -> None:
     "fuse_kernel.h 7.23; renameat2(2)",
     opcodes=("RENAME2",),
     needs=("RENAME2", "CREATE"),
+    depends=("lookup.distinct",),
 )
 def exchange(k: ConformKernel) -> None:
     one, other = k.file(), k.file()
