@@ -50,7 +50,7 @@ def unknown_node(label: str) -> Broken:
 
 
 def no_nul(asked: Any) -> bool:
-    return not asked.body.endswith(b"\0") and asked.request is None
+    return bool(asked.body) and not asked.body.endswith(b"\0") and asked.request is None
 
 
 def _lying(longer: bool) -> Broken:

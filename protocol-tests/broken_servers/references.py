@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
+from dataclasses import replace
 from typing import Any, Final
 
 from broken_servers.middle import Asked, Broken, Kept, Said
@@ -200,7 +201,7 @@ def plus_takes_too_much() -> Broken:
 
 def _root_forgotten() -> Broken:
     def ask(asked: Asked, kept: Kept) -> list[Said] | None:
-        if asked.label == "FORGET" and asked.nodeid == 1:
+        if asked.label == "FORGET" and asked.nodeid == 1 and asked.request:
             kept.files["root"] = True
         if asked.label == "GETATTR" and asked.nodeid == 1 and kept.files.get("root"):
             return [Said(errno.ESTALE, asked.unique, bytearray(), asked)]
@@ -275,7 +276,7 @@ BROKEN: Final[dict[str, Broken]] = {
     "lifetimes.replaced": _reuses(),
     "lifetimes.generation": _same_number_again(),
     "lifetimes.created_directory_lives": _looked_up_first(),
-    "lifetimes.readdirplus_reference": plus_takes_too_much(),
+    "lifetimes.readdirplus_reference": replace(plus_takes_too_much(), also=("lifetimes.forget_too_many",)),
     "lifetimes.root_stays": _root_forgotten(),
     "lifetimes.forget_unknown": _silent_no_more("FORGET", lambda q: q.nodeid > 1 << 40),
     "lifetimes.forget_too_many": dies("FORGET", when=lambda q: q.nodeid != 1 and _forgets(q, least=1000)),

@@ -253,6 +253,7 @@ def short_header(k: ConformKernel) -> None:
     "xattr(7): XATTR_SIZE_MAX",
     opcodes=("SETXATTR",),
     needs=_NEEDED,
+    depends=("xattrs.exact",),
 )
 def large(k: ConformKernel) -> None:
     made, value = k.file(), _VALUE * 256
