@@ -18,7 +18,7 @@ README = (TOP / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 SETUP, TESTS = (text.strip() for kind, text in BLOCKS if kind == "sh")
 CONSOLES = [text for kind, text in BLOCKS if kind == "console"]
-SESSION, ROOTLESS, KEPT, HELLO, WATCHED = (re.findall(r"^[#$] (.*)", text, re.MULTILINE) for text in CONSOLES)
+SESSION, ROOTLESS, KEPT, HELLO, WATCHED, JUDGED = (re.findall(r"^[#$] (.*)", text, re.MULTILINE) for text in CONSOLES)
 
 
 class Reader:
@@ -81,6 +81,11 @@ def traced_copies() -> Iterator[Callable[[int], int]]:
         own.rmdir()
 
 
+def counts(report: str) -> list[list[str]]:
+    """Of each tier: its name, and how many probes came to which verdict."""
+    return [line.split() for line in report.splitlines() if line.startswith(("must ", "should ", "may "))]
+
+
 @pytest.mark.kernel("root", programs=("git", "unshare", "getfattr"))
 @pytest.mark.timeout(300)
 def test_the_first_command_and_the_session_do_what_they_show(reader: Reader) -> None:
@@ -104,6 +109,7 @@ def test_the_first_command_and_the_session_do_what_they_show(reader: Reader) -> 
     watched = reader.types(*WATCHED)
     assert re.search(r"COPY_FILE_RANGE_64 +/a -> /b", watched), watched
     assert ", 0 differ\n" in watched
+    assert counts(reader.types(*JUDGED)) == counts(CONSOLES[5])
     cids = re.findall(r"bafy[a-z2-7]{55}", said)
     assert cids[0] == cids[1] != cids[2], said
     # In a pipe the paragraph that a terminal shows is a line of fields.
