@@ -44,6 +44,7 @@ def test_the_memory_example_replays_itself(tmp_path: Path, capsys: pytest.Captur
 def test_passthrough_replays_itself_and_in_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("one", "two", "three"):
         (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o755)  # as the other's root, whatever the umask is
     trace = recorded(tmp_path, [*MOUNT, PASSTHROUGH, "{}", str(tmp_path / "one")])
     assert main([trace, "--", *MOUNT, PASSTHROUGH, "{}", str(tmp_path / "two")]) == 0
     assert os.listdir(tmp_path / "two") == ["big"]

@@ -130,7 +130,7 @@ class Terminal:
         outcome = f"= {said.outcome}" if said.outcome else "(no answer is due)"
         # Broken before it is painted, as escapes have a length and no width.
         plain = [("", said.label), ("path", said.path)]
-        plain += [("", text) for text in said.arguments]
+        plain += [("", part) for text in said.arguments for part in _parts(text, self._width - 13)]
         style = "error" if said.failed else ""
         # In one piece where that fits a line.
         pieces = [outcome] if len(outcome) < self._width - 12 else outcome.split(" ")
@@ -139,7 +139,7 @@ class Terminal:
         used = 12
         for style, text in plain:
             full = used + len(text) + 1 > self._width or (text == "=" and len(lines) > 1)
-            if text and full and len(lines[-1]) > 1:
+            if text and full and len(lines[-1]) > (len(lines) == 1):
                 lines.append([])
                 used = 12
             if text:
@@ -204,6 +204,14 @@ class Terminal:
             " ".join(text.split()), self._width, initial_indent=" " * indent, subsequent_indent=" " * indent
         )
         self._write(filled[indent:] + "\n")
+
+
+def _parts(text: str, width: int) -> Iterator[str]:
+    """A field of many flags in parts that fit a line each."""
+    while len(text) > width and (cut := text.rfind("|", 0, width) + 1):
+        yield text[:cut]
+        text = text[cut:]
+    yield text
 
 
 def _output(output: bytes) -> Iterator[str]:

@@ -113,7 +113,7 @@ def waiting(trial: Trial) -> Iterator[Finding]:
         "Let the cancellation through: trio raises Cancelled where you wait, and rawfuse answers EINTR.",
         reads[0] if reads else None,
     )
-    ran = trial.shell("cat mnt/bell & sleep 0.1; test -d mnt && echo others; echo >> mnt/bell; wait")
+    ran = trial.shell("cat mnt/bell & sleep 0.5; test -d mnt && echo others; echo >> mnt/bell; wait")
     right = ran.text.split() == ["others", "ding"]
     said = "A write wakes the reader, and others were served before."
     if not right:
@@ -124,7 +124,7 @@ def waiting(trial: Trial) -> Iterator[Finding]:
     if ran.text.split() != ["124"]:
         said = f"The bell has rung, and who reads now does not wait: {ran.text.split()[0]} came out."
     yield Finding(ran.text.split() == ["124"], said, _AGAIN, trial.of("READ", "/bell", ran=ran)[0])
-    ran = trial.shell("cat mnt/bell & cat mnt/bell & sleep 0.1; echo >> mnt/bell; wait", _EVERYBODY)
+    ran = trial.shell("cat mnt/bell & cat mnt/bell & sleep 0.5; echo >> mnt/bell; wait", _EVERYBODY)
     yield Finding(
         ran.text.split() == ["ding", "ding"],
         f"Two readers, one write: {len(ran.text.split())} of them were woken.",
