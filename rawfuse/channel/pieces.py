@@ -14,12 +14,15 @@ from typing import Final
 from rawfuse.wire import fuse_in_header, fuse_out_header, fuse_read_in
 from rawfuse.wire.constants import FUSE_READ
 
-__all__ = ["WHOLE", "Pieces", "is_large"]
+__all__ = ["APART", "WHOLE", "Pieces", "is_large"]
 
 _SMALLEST: Final = 4096
 """Bytes of a first piece; a shorter message with a larger length in its header is simply wrong."""
 WHOLE: Final = 15 << 12
 """Bytes of data that a reply has at most which is never in pieces, even where pages are of 4 KiB."""
+APART: Final = 0.05
+"""Seconds that a long READ keeps the next one back while replies may mix. One that is not answered by then waits for
+something else, perhaps for what comes behind the other."""
 _LARGEST: Final = (1 << 20) + (1 << 17)
 _HEADER: Final = fuse_out_header.SIZE
 _READ_SIZE: Final = fuse_in_header.SIZE + fuse_read_in.FIELDS.index("size") * 8

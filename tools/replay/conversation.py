@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rawfuse.channel.holder import ENDS
-from rawfuse.channel.pieces import Pieces, is_large
+from rawfuse.channel.pieces import APART, Pieces, is_large
 from rawfuse.errors import ProtocolError, RemoteProtocolError
 from rawfuse.wire import (
     Interrupt,
@@ -109,7 +109,7 @@ class Conversation:
         self._next += 2
         data = encode_request(request, self.minor, setxattr_ext=self.setxattr_ext)
         if is_large(request.opcode, data):
-            self._one_at_a_time(label(request))
+            self._one_at_a_time()
             self._large.add(request.unique)
         if answered(request.opcode):
             self._waiting[request.unique] = _Waiting(request, time.perf_counter_ns())
@@ -126,13 +126,13 @@ class Conversation:
         """Sends it and waits for its reply."""
         return self.reply(self.send(request), label(request))
 
-    def _one_at_a_time(self, what: str) -> None:
-        """Replies of two threads of a server that splices would mix (:mod:`rawfuse.channel.pieces`)."""
-        deadline = time.monotonic() + self._patience
-        while self._large and self._pieces.may_mix:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise ServerHangs(self._left(f"{what} waited {self._patience:g} s for another one"))
+    def _one_at_a_time(self) -> None:
+        """Replies of two threads of a server that splices would mix (:mod:`rawfuse.channel.pieces`).
+
+        A READ that is not answered soon waits for something else, perhaps for what is sent next.
+        """
+        deadline = time.monotonic() + APART
+        while self._large and self._pieces.may_mix and (left := deadline - time.monotonic()) > 0:
             if self._poll.poll(left * 1000):
                 self._receive()
 

@@ -23,7 +23,7 @@ from struct import Struct
 from typing import Final
 
 from rawfuse.channel.holder import ENDS
-from rawfuse.channel.pieces import Pieces, is_large
+from rawfuse.channel.pieces import APART, Pieces, is_large
 from rawfuse.server import SLOW_YIELD, YIELD_PAUSE
 from rawfuse.trace import Recorder
 from rawfuse.trace.agreed import Agreed
@@ -243,6 +243,7 @@ class Relay:
         if opcode == c.FUSE_READ and self._pieces.may_mix and is_large(opcode, message):
             self._large.append((unique, bytes(message)))
             if len(self._large) > 1:
+                self._due = min(self._due, now + APART)
                 return True
         self._to_server(message)
         return True
@@ -371,6 +372,12 @@ class Relay:
         if now - self._looked > _TICK:
             self._look(now)
         self._due = min(self._looked + _TICK, self._held[0].due) if self._held else self._looked + _TICK
+        if len(self._large) > 1:
+            head = self._pending.get(self._large[0][0])
+            if head is None or now - head.since >= APART:
+                self._next_large(self._large[0][0])
+            if len(self._large) > 1:
+                self._due = min(self._due, now + APART)
 
     def _look(self, now: float) -> None:
         self._looked = now
