@@ -144,7 +144,8 @@ def test_a_copy_out_of_one_is_one_message(past: Past) -> None:
 
 
 def test_what_only_looks_like_a_commit_is_none(past: Past) -> None:
-    for name in ("head", "named", "bafkqaaa", past.first[:20], past.first[:-1] + "a"):
+    another = "a" if past.first[-1] != "a" else "e"
+    for name in ("head", "named", "bafkqaaa", past.first[:20], past.first[:-1] + another):
         assert failing((past.live / ".mfs" / "commits" / name).stat) == errno.ENOENT
     forged = {"root": "bafkqaaa", "meta": None, "previous": past.first, "time": 1, "next_ino": 99, "log": 1}
     (past.live / "forged").write_text(json.dumps(forged))
