@@ -35,6 +35,8 @@ _HELLO: Final = b"rawfuse-watch 1 %d\n"
 """What a watcher says: the version, and how many bytes of each message it wants, 0 for all."""
 _SEND_EVERY: Final = 0.05
 _PATIENCE: Final = 5.0
+_START: Final = 20.0
+"""Seconds that the other end may take to begin, on a machine that is busy."""
 _ROOM: Final = 16 << 20
 """Bytes that wait for a watcher before it loses messages."""
 _MOST: Final = 8
@@ -239,7 +241,7 @@ def watch(connection: int, *, largest: int | None = None) -> Watched | None:
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.settimeout(_PATIENCE)
+        sock.settimeout(_START)
         sock.connect(_name(connection))
         pid, _ = _peer(sock)
         servers = {server.pid for one in fuse_connections() if one.number == connection for server in one.servers}
