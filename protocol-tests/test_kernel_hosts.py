@@ -59,7 +59,7 @@ def main(directory: Path) -> int:
             assert find_mount(directory) is None, "not here"
             with two.start([sys.executable, "-c", ASK, *arguments]) as client:
                 said, _ = client.communicate(timeout=20)
-            print(said, end="")
+            sys.stdout.write(said)
             return server.wait(20)
 
 
