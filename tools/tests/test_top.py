@@ -191,7 +191,7 @@ def test_mounts_of_others_are_watched_by_the_kernels_events() -> None:
 def test_on_a_terminal_a_screen_is_drawn_until_q(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     with served(tmp_path), asking(str(tmp_path)):
-        environment = os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+        environment = os.environ | {"TERM": "xterm", "COLUMNS": "160", "LINES": "30"}
         command = [*TOP, "--interval", "0.2", str(tmp_path)]
         with subprocess.Popen(command, stdin=theirs, stdout=theirs, env=environment) as process:
             os.close(theirs)
