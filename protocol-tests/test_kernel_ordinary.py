@@ -51,6 +51,7 @@ def test_a_program_enters_a_namespace_and_serves(tmp_path: Path) -> None:
 
 COMMAND = """
 mkdir mnt
+: > said
 "$1" -m rawfuse.cli mount rawfuse.examples.memory:MemoryFS mnt 2> said &
 until grep -q "is mounted" said; do kill -0 $! || { cat said; exit 1; }; sleep 0.02; done
 echo text > mnt/f
