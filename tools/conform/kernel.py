@@ -260,6 +260,18 @@ class ConformKernel(Driver):
         """Holds a value against what the rule says it is."""
         self.expect(expected == seen, f"{what} {brief(expected)}".strip(), brief(seen))
 
+    def entry(self, parent: int, name: bytes) -> Any:
+        """The entry of a name that the rule says is there."""
+        entry = self.success(wire.Lookup(nodeid=parent, name=name), "an entry")
+        self.expect(entry.nodeid, f"an entry of {name!r}", "nodeid 0: there is no such name")
+        return entry
+
+    def absent(self, parent: int, name: bytes, expected: str = "ENOENT, or nodeid 0") -> None:
+        """The rule says that there is no such name: ENOENT, or an entry with nodeid 0."""
+        answer = self.lookup(parent, name)
+        value: Any = answer.value
+        self.expect(answer.errno == errno.ENOENT or (not answer.errno and value.nodeid == 0), expected, answer)
+
     # -- what many probes do --------------------------------------------------------------------------------------
 
     def lookup(self, parent: int, name: bytes) -> Answered:

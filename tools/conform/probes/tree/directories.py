@@ -5,53 +5,25 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections import Counter
-from collections.abc import Iterable
 from typing import Any, Final, cast
 
 from rawfuse import wire
-from rawfuse.wire.dirent import Dirent
 
 from ....decode.values import errno_text, label
 from ...kernel import PAGE, ROOT, ConformKernel, dirents
 from ...probe import Table, Tier, Unready
+from .listings import DOTS, SOURCE, full, names_of, once_each
 
 __all__ = ["TABLE"]
 
 TABLE: Final = Table("directories", "OPENDIR, READDIR, RELEASEDIR: listings")
 
-_SOURCE: Final = "fuse_kernel.h 7.45; Linux fs/fuse/readdir.c"
 _MEASURED: Final = "measured on Linux 6.18"
-_DOTS: Final = (b".", b"..")
 _MANY: Final = 200
 _HEAD: Final = {wire.ReadDir: 24, wire.ReadDirPlus: 152}
 """Bytes before the name in an entry; the last 24 are fuse_dirent."""
 _LISTED: Final = "READDIR|READDIRPLUS"
 _MADE: Final = ("CREATE", _LISTED)
-
-
-def _full(k: ConformKernel, count: int) -> tuple[int, list[bytes]]:
-    """A new directory with `count` files of names of different lengths."""
-    parent = k.directory().nodeid
-    names = []
-    for number in range(count):
-        made = k.file(parent=parent, name=k.name("entry" + "x" * (number * 7 % 40)))
-        k.close(made)
-        names.append(made.name)
-    return parent, names
-
-
-def _once_each(k: ConformKernel, names: Iterable[bytes], listed: Iterable[bytes]) -> None:
-    counted = Counter(name for name in listed if name not in _DOTS)
-    wanted = set(names)
-    lost, twice = sorted(wanted - set(counted)), sorted(name for name in counted if counted[name] > 1)
-    more = sorted(set(counted) - wanted)
-    seen = f"missing {lost[:3]}, twice {twice[:3]}, others {more[:3]}" if lost or twice or more else "each once"
-    k.expect(not (lost or twice or more), f"each of {len(wanted)} names once", seen)
-
-
-def _names(entries: Iterable[Dirent]) -> list[bytes]:
-    return [entry.name for entry in entries]
 
 
 @TABLE.probe(
@@ -63,37 +35,37 @@ def _names(entries: Iterable[Dirent]) -> list[bytes]:
     needs=("MKDIR", *_MADE),
 )
 def every_name(k: ConformKernel) -> None:
-    parent, names = _full(k, 9)
-    _once_each(k, names, _names(k.entries(k.opened_directory(parent))))
+    parent, names = full(k, 9)
+    once_each(k, names, names_of(k.entries(k.opened_directory(parent))))
 
 
 @TABLE.probe(
     "many",
     Tier.MUST,
     "A listing longer than a buffer goes on with the cookie of the last entry, and still has each name once.",
-    _SOURCE,
+    SOURCE,
     opcodes=("READDIR",),
     needs=("MKDIR", *_MADE),
     depends=("directories.all",),
 )
 def many(k: ConformKernel) -> None:
-    parent, names = _full(k, _MANY)
-    _once_each(k, names, _names(k.entries(k.opened_directory(parent), PAGE)))
+    parent, names = full(k, _MANY)
+    once_each(k, names, names_of(k.entries(k.opened_directory(parent), PAGE)))
 
 
 @TABLE.probe(
     "small_buffer",
     Tier.MUST,
     "Whatever the size of the buffer, what fits is given whole, what does not comes next, and each name once.",
-    _SOURCE,
+    SOURCE,
     opcodes=("READDIR",),
     needs=("MKDIR", *_MADE),
     depends=("directories.all", "directories.many"),
 )
 def small_buffer(k: ConformKernel) -> None:
-    parent, names = _full(k, 20)
+    parent, names = full(k, 20)
     for size in (128, 184, 301, 1000):
-        _once_each(k, names, _names(k.entries(k.opened_directory(parent), size)))
+        once_each(k, names, names_of(k.entries(k.opened_directory(parent), size)))
 
 
 @TABLE.probe(
@@ -106,12 +78,12 @@ def small_buffer(k: ConformKernel) -> None:
     depends=("directories.all",),
 )
 def resumed(k: ConformKernel) -> None:
-    parent, _ = _full(k, 12)
+    parent, _ = full(k, 12)
     made = k.opened_directory(parent)
     whole = k.entries(made, 512)
     for at in (7, 2, len(whole) - 1, 0):
         rest = k.entries(made, 200, whole[at].off)
-        k.equal(_names(whole[at + 1 :]), _names(rest), f"behind entry {at}:")
+        k.equal(names_of(whole[at + 1 :]), names_of(rest), f"behind entry {at}:")
 
 
 @TABLE.probe(
@@ -124,10 +96,10 @@ def resumed(k: ConformKernel) -> None:
     depends=("directories.all",),
 )
 def rewound(k: ConformKernel) -> None:
-    parent, names = _full(k, 9)
+    parent, names = full(k, 9)
     made = k.opened_directory(parent)
     k.entries(made)
-    _once_each(k, names, _names(k.entries(made)))
+    once_each(k, names, names_of(k.entries(made)))
 
 
 @TABLE.probe(
@@ -156,7 +128,7 @@ def end(k: ConformKernel) -> None:
     needs=("MKDIR", *_MADE),
 )
 def whole_entries(k: ConformKernel) -> None:
-    parent, _ = _full(k, 20)
+    parent, _ = full(k, 20)
     made = k.opened_directory(parent)
     request = k.listing(made, 0, 512)
     answer = k.ask(request)
@@ -191,12 +163,12 @@ def names_are_sound(k: ConformKernel) -> None:
     "cookies",
     Tier.MUST,
     "The cookies of a listing are not 0, which is the beginning, and differ from one another.",
-    _SOURCE,
+    SOURCE,
     opcodes=("READDIR",),
     needs=("MKDIR", *_MADE),
 )
 def cookies(k: ConformKernel) -> None:
-    parent, _ = _full(k, 12)
+    parent, _ = full(k, 12)
     listed = [entry.off for entry in k.entries(k.opened_directory(parent))]
     k.expect(0 not in listed and len(set(listed)) == len(listed), "each its own, none 0", f"{listed}")
 
@@ -244,8 +216,8 @@ def ino(k: ConformKernel) -> None:
     needs=(_LISTED,),
 )
 def dots(k: ConformKernel) -> None:
-    listed = _names(k.entries(k.opened_directory(k.place())))
-    k.expect(set(_DOTS) <= set(listed), '"." and ".."', f"{listed[:6]}")
+    listed = names_of(k.entries(k.opened_directory(k.place())))
+    k.expect(set(DOTS) <= set(listed), '"." and ".."', f"{listed[:6]}")
 
 
 @TABLE.probe(
@@ -258,11 +230,11 @@ def dots(k: ConformKernel) -> None:
     depends=("directories.rewound",),
 )
 def new_name_after_rewind(k: ConformKernel) -> None:
-    parent, names = _full(k, 3)
+    parent, names = full(k, 3)
     made = k.opened_directory(parent)
     k.entries(made)
     new = k.file(parent=parent)
-    _once_each(k, [*names, new.name], _names(k.entries(made)))
+    once_each(k, [*names, new.name], names_of(k.entries(made)))
 
 
 @TABLE.probe(
@@ -275,17 +247,17 @@ def new_name_after_rewind(k: ConformKernel) -> None:
     depends=("directories.many",),
 )
 def removed_meanwhile(k: ConformKernel) -> None:
-    parent, names = _full(k, 40)
+    parent, names = full(k, 40)
     made = k.opened_directory(parent)
     listed: list[bytes] = []
     offset = 0
     while part := dirents(k.need(k.listing(made, offset, 512))):
         offset = part[-1].off
-        for name in _names(part):
-            if name not in _DOTS:
+        for name in names_of(part):
+            if name not in DOTS:
                 listed.append(name)
                 k.need(wire.Unlink(nodeid=parent, name=name))
-    _once_each(k, names, listed)
+    once_each(k, names, listed)
 
 
 @TABLE.probe(
@@ -298,12 +270,12 @@ def removed_meanwhile(k: ConformKernel) -> None:
     depends=("directories.many",),
 )
 def two_handles(k: ConformKernel) -> None:
-    parent, names = _full(k, 20)
+    parent, names = full(k, 20)
     one, other = k.opened_directory(parent), k.opened_directory(parent)
     first = dirents(k.need(k.listing(one, 0, 256)))
-    _once_each(k, names, _names(k.entries(other, 256)))
+    once_each(k, names, names_of(k.entries(other, 256)))
     k.close(other)
-    _once_each(k, names, _names(first) + _names(k.entries(one, 256, first[-1].off)))
+    once_each(k, names, names_of(first) + names_of(k.entries(one, 256, first[-1].off)))
 
 
 @TABLE.probe(
@@ -336,7 +308,7 @@ def no_room(k: ConformKernel) -> None:
     "releasedir",
     Tier.MUST,
     "RELEASEDIR ends one handle and no other.",
-    _SOURCE,
+    SOURCE,
     opcodes=("RELEASEDIR",),
     needs=("OPENDIR", "RELEASEDIR", _LISTED),
 )
@@ -360,5 +332,5 @@ def removed_open(k: ConformKernel) -> None:
     opened = k.opened_directory(made.nodeid)
     k.need(wire.RmDir(nodeid=made.parent, name=made.name))
     answer = k.ask(k.listing(opened, 0, PAGE))
-    left = [entry.name for entry in dirents(cast(Any, answer.value) or []) if entry.name not in _DOTS]
+    left = [entry.name for entry in dirents(cast(Any, answer.value) or []) if entry.name not in DOTS]
     k.expect(answer.errno in (0, errno.ENOENT, errno.ESTALE) and not left, "no names, or ENOENT", answer)

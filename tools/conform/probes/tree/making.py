@@ -21,17 +21,8 @@ _POSIX: Final = "POSIX"
 _NODE: Final = "Linux keeps one inode for each nodeid"
 
 
-def _lookup(k: ConformKernel, parent: int, name: bytes) -> Any:
-    entry = k.success(wire.Lookup(nodeid=parent, name=name), "an entry")
-    k.expect(entry.nodeid, f"an entry of {name!r}", "nodeid 0: there is no such name")
-    return entry
-
-
 def _mkdir(parent: int, name: bytes, mode: int = 0o755) -> wire.MkDir:
     return wire.MkDir(nodeid=parent, arg=wire.fuse_mkdir_in(mode, 0o022), name=name)
-
-
-# -- making -------------------------------------------------------------------------------------------------------
 
 
 @TABLE.probe(
@@ -47,7 +38,7 @@ def mkdir(k: ConformKernel) -> None:
     k.created(parent, name, directory=True)
     entry = k.success(_mkdir(parent, name, 0o750), "an entry")
     k.equal(oct(stat.S_IFDIR | 0o750), oct(entry.attr.mode & ~0o2000), "mode")
-    k.equal(entry.nodeid, _lookup(k, parent, name).nodeid, "nodeid")
+    k.equal(entry.nodeid, k.entry(parent, name).nodeid, "nodeid")
     left = [one for one in k.listed(entry.nodeid) if one not in (b".", b"..")]
     k.expect(not left, "no names in it", f"{left}")
 
@@ -166,7 +157,7 @@ def link(k: ConformKernel) -> None:
     made, name = k.file(b"shared"), k.name("linked")
     k.created(made.parent, name)
     entry = k.success(wire.Link(nodeid=made.parent, arg=wire.fuse_link_in(made.nodeid), name=name), "an entry")
-    seen = (entry.nodeid, _lookup(k, made.parent, name).nodeid, _lookup(k, made.parent, made.name).nodeid)
+    seen = (entry.nodeid, k.entry(made.parent, name).nodeid, k.entry(made.parent, made.name).nodeid)
     k.equal((made.nodeid,) * 3, seen, "nodeids")
 
 
@@ -214,7 +205,7 @@ def longest(k: ConformKernel) -> None:
         raise Unready(f"f_namelen is {length}")
     parent, name = k.place(), k.name().ljust(length, b"n")[:length]
     k.success(_mkdir(parent, name), "an entry")
-    _lookup(k, parent, name)
+    k.entry(parent, name)
     k.success(wire.RmDir(nodeid=parent, name=name))
 
 
@@ -234,7 +225,7 @@ def extensions(k: ConformKernel) -> None:
     group = wire.fuse_ext_header(16, 32).pack() + wire.fuse_supp_groups(1).pack() + (54321).to_bytes(4, sys.byteorder)
     answer = k.wait(k.malformed(9, body + group, nodeid=parent, extlen=2), "MKDIR with an extension")
     k.expect(not answer.errno and len(answer.body) == 128, "an entry", answer)
-    _lookup(k, parent, name)
+    k.entry(parent, name)
 
 
 @TABLE.probe(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import Any, Final
+from typing import Final
 
 from rawfuse import wire
 
@@ -20,30 +20,12 @@ _NOREPLACE, _EXCHANGE = 1, 2
 _NOT_EMPTY: Final = (errno.ENOTEMPTY, errno.EEXIST)
 
 
-def _lookup(k: ConformKernel, parent: int, name: bytes) -> Any:
-    entry = k.success(wire.Lookup(nodeid=parent, name=name), "an entry")
-    k.expect(entry.nodeid, f"an entry of {name!r}", "nodeid 0: there is no such name")
-    return entry
-
-
-def _gone(k: ConformKernel, parent: int, name: bytes) -> None:
-    answer = k.lookup(parent, name)
-    value: Any = answer.value
-    k.expect(answer.errno == errno.ENOENT or value.nodeid == 0, "ENOENT, or nodeid 0", answer)
-
-
 def _rename(made: Made, parent: int, name: bytes) -> wire.Rename:
     return wire.Rename(nodeid=made.parent, arg=wire.fuse_rename_in(parent), name=made.name, newname=name)
 
 
 def _rename2(made: Made, parent: int, name: bytes, flags: int) -> wire.Rename2:
     return wire.Rename2(nodeid=made.parent, arg=wire.fuse_rename2_in(parent, flags), name=made.name, newname=name)
-
-
-# -- making -------------------------------------------------------------------------------------------------------
-
-
-# -- moving -------------------------------------------------------------------------------------------------------
 
 
 @TABLE.probe(
@@ -58,8 +40,8 @@ def rename(k: ConformKernel) -> None:
     made, name = k.file(b"moved"), k.name("moved")
     k.created(made.parent, name)
     k.success(_rename(made, made.parent, name))
-    _gone(k, made.parent, made.name)
-    k.equal(made.nodeid, _lookup(k, made.parent, name).nodeid, "nodeid")
+    k.absent(made.parent, made.name)
+    k.equal(made.nodeid, k.entry(made.parent, name).nodeid, "nodeid")
 
 
 @TABLE.probe(
@@ -75,8 +57,8 @@ def rename_across(k: ConformKernel) -> None:
     made, target = k.file(), k.directory()
     k.success(_rename(made, target.nodeid, made.name))
     k.created(target.nodeid, made.name)
-    k.equal(made.nodeid, _lookup(k, target.nodeid, made.name).nodeid, "nodeid")
-    _gone(k, made.parent, made.name)
+    k.equal(made.nodeid, k.entry(target.nodeid, made.name).nodeid, "nodeid")
+    k.absent(made.parent, made.name)
 
 
 @TABLE.probe(
@@ -90,7 +72,7 @@ def rename_across(k: ConformKernel) -> None:
 def rename_replaces(k: ConformKernel) -> None:
     old, new = k.file(b"old content"), k.file(b"new content")
     k.success(_rename(new, old.parent, old.name))
-    k.equal(new.nodeid, _lookup(k, old.parent, old.name).nodeid, "nodeid")
+    k.equal(new.nodeid, k.entry(old.parent, old.name).nodeid, "nodeid")
     k.equal((b"old content", b"new content"), (k.content(old), k.content(new)), "contents of both handles")
 
 
@@ -106,7 +88,7 @@ def rename_onto_full(k: ConformKernel) -> None:
     full, empty = k.directory(), k.directory()
     inside = k.file(parent=full.nodeid)
     k.refused(_rename(empty, full.parent, full.name), *_NOT_EMPTY)
-    _lookup(k, full.nodeid, inside.name)
+    k.entry(full.nodeid, inside.name)
 
 
 @TABLE.probe(
@@ -120,7 +102,7 @@ def rename_onto_full(k: ConformKernel) -> None:
 def rename_onto_empty(k: ConformKernel) -> None:
     one, other = k.directory(), k.directory()
     k.success(_rename(one, other.parent, other.name))
-    k.equal(one.nodeid, _lookup(k, other.parent, other.name).nodeid, "nodeid")
+    k.equal(one.nodeid, k.entry(other.parent, other.name).nodeid, "nodeid")
 
 
 @TABLE.probe(
@@ -165,7 +147,7 @@ def rename_same(k: ConformKernel) -> None:
     k.created(made.parent, name)
     k.need(wire.Link(nodeid=made.parent, arg=wire.fuse_link_in(made.nodeid), name=name))
     k.success(_rename(made, made.parent, name))
-    seen = (_lookup(k, made.parent, made.name).nodeid, _lookup(k, made.parent, name).nodeid)
+    seen = (k.entry(made.parent, made.name).nodeid, k.entry(made.parent, name).nodeid)
     k.equal((made.nodeid, made.nodeid), seen, "nodeids of both names")
 
 
@@ -181,7 +163,7 @@ def rename_subtree(k: ConformKernel) -> None:
     source, target = k.directory(), k.directory()
     inside = k.file(b"carried along", parent=source.nodeid)
     k.success(_rename(source, target.nodeid, b"moved"))
-    k.equal(inside.nodeid, _lookup(k, source.nodeid, inside.name).nodeid, "nodeid")
+    k.equal(inside.nodeid, k.entry(source.nodeid, inside.name).nodeid, "nodeid")
     k.equal(b"carried along", k.content(inside), "content")
     k.close(inside)  # libfuse's high level keeps the name of a file that is open under another one
     k.ask(wire.Unlink(nodeid=source.nodeid, name=inside.name))
@@ -199,7 +181,7 @@ def rename_subtree(k: ConformKernel) -> None:
 def noreplace(k: ConformKernel) -> None:
     one, other = k.file(), k.file()
     k.refused(_rename2(one, other.parent, other.name, _NOREPLACE), errno.EEXIST)
-    k.equal(other.nodeid, _lookup(k, other.parent, other.name).nodeid, "nodeid")
+    k.equal(other.nodeid, k.entry(other.parent, other.name).nodeid, "nodeid")
 
 
 @TABLE.probe(
@@ -217,7 +199,7 @@ def exchange(k: ConformKernel) -> None:
     if answer.errno in (errno.EINVAL, errno.ENOSYS):
         raise Unready("RENAME_EXCHANGE is EINVAL")
     k.expect(not answer.errno, "success", answer)
-    seen = (_lookup(k, one.parent, one.name).nodeid, _lookup(k, other.parent, other.name).nodeid)
+    seen = (k.entry(one.parent, one.name).nodeid, k.entry(other.parent, other.name).nodeid)
     k.equal((other.nodeid, one.nodeid), seen, "nodeids")
 
 
@@ -233,4 +215,4 @@ def rename_unknown_flag(k: ConformKernel) -> None:
     made, name = k.file(), k.name()
     k.created(made.parent, name)
     k.refused(_rename2(made, made.parent, name, 1 << 20), errno.EINVAL)
-    k.equal(made.nodeid, _lookup(k, made.parent, made.name).nodeid, "nodeid")
+    k.equal(made.nodeid, k.entry(made.parent, made.name).nodeid, "nodeid")

@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from typing import Any, Final
 
 from rawfuse import wire
-from rawfuse.wire.dirent import Dirent, DirentPlus
+from rawfuse.wire.dirent import DirentPlus
 
 from ...kernel import PAGE, ConformKernel
 from ...probe import Table, Tier, Unready
+from .listings import SOURCE, full, names_of, once_each
 
 __all__ = ["TABLE"]
 
 TABLE: Final = Table("readdirplus", "READDIRPLUS: listings that are many LOOKUPs")
-
-_SOURCE: Final = "fuse_kernel.h 7.45; Linux fs/fuse/readdir.c"
-_DOTS: Final = (b".", b"..")
-
-
-def _full(k: ConformKernel, count: int) -> tuple[int, list[bytes]]:
-    """A new directory with `count` files of names of different lengths."""
-    parent = k.directory().nodeid
-    names = []
-    for number in range(count):
-        made = k.file(parent=parent, name=k.name("entry" + "x" * (number * 7 % 40)))
-        k.close(made)
-        names.append(made.name)
-    return parent, names
-
-
-def _once_each(k: ConformKernel, names: Iterable[bytes], listed: Iterable[bytes]) -> None:
-    counted = Counter(name for name in listed if name not in _DOTS)
-    wanted = set(names)
-    lost, twice = sorted(wanted - set(counted)), sorted(name for name in counted if counted[name] > 1)
-    more = sorted(set(counted) - wanted)
-    seen = f"missing {lost[:3]}, twice {twice[:3]}, others {more[:3]}" if lost or twice or more else "each once"
-    k.expect(not (lost or twice or more), f"each of {len(wanted)} names once", seen)
-
-
-def _names(entries: Iterable[Dirent]) -> list[bytes]:
-    return [entry.name for entry in entries]
 
 
 def _plus(k: ConformKernel, parent: int, size: int = PAGE) -> list[DirentPlus]:
@@ -52,21 +24,21 @@ def _plus(k: ConformKernel, parent: int, size: int = PAGE) -> list[DirentPlus]:
     "all",
     Tier.MUST,
     "READDIRPLUS lists each name once, as READDIR does, in buffers of any size.",
-    _SOURCE,
+    SOURCE,
     opcodes=("READDIRPLUS",),
     needs=("MKDIR", "CREATE", "READDIRPLUS"),
 )
 def plus_all(k: ConformKernel) -> None:
-    parent, names = _full(k, 30)
+    parent, names = full(k, 30)
     for size in (PAGE, 700):
-        _once_each(k, names, [one.dirent.name for one in _plus(k, parent, size)])
+        once_each(k, names, [one.dirent.name for one in _plus(k, parent, size)])
 
 
 @TABLE.probe(
     "entries",
     Tier.MUST,
     "An entry of READDIRPLUS says what LOOKUP says of the name, or has nodeid 0: then Linux looks it up itself.",
-    _SOURCE,
+    SOURCE,
     opcodes=("READDIRPLUS",),
     needs=("MKDIR", "CREATE", "READDIRPLUS"),
 )
@@ -91,8 +63,8 @@ def plus_entries(k: ConformKernel) -> None:
     depends=("directories.all", "readdirplus.all"),
 )
 def plus_and_plain(k: ConformKernel) -> None:
-    parent, names = _full(k, 12)
+    parent, names = full(k, 12)
     made = k.opened_directory(parent)
     first = k.need(wire.ReadDirPlus(nodeid=parent, arg=wire.fuse_read_in(made.fh, 0, 1024)))
     rest = k.entries(made, 512, first[-1].dirent.off)
-    _once_each(k, names, [one.dirent.name for one in first] + _names(rest))
+    once_each(k, names, [one.dirent.name for one in first] + names_of(rest))

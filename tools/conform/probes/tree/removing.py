@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import Any, Final
+from typing import Final
 
 from rawfuse import wire
 
@@ -19,24 +19,6 @@ _EISDIR: Final = (errno.EISDIR, errno.EPERM)
 _NOT_EMPTY: Final = (errno.ENOTEMPTY, errno.EEXIST)
 
 
-def _lookup(k: ConformKernel, parent: int, name: bytes) -> Any:
-    entry = k.success(wire.Lookup(nodeid=parent, name=name), "an entry")
-    k.expect(entry.nodeid, f"an entry of {name!r}", "nodeid 0: there is no such name")
-    return entry
-
-
-def _gone(k: ConformKernel, parent: int, name: bytes) -> None:
-    answer = k.lookup(parent, name)
-    value: Any = answer.value
-    k.expect(answer.errno == errno.ENOENT or value.nodeid == 0, "ENOENT, or nodeid 0", answer)
-
-
-# -- making -------------------------------------------------------------------------------------------------------
-
-
-# -- removing -----------------------------------------------------------------------------------------------------
-
-
 @TABLE.probe(
     "unlink",
     Tier.MUST,
@@ -49,8 +31,8 @@ def unlink(k: ConformKernel) -> None:
     made, other = k.file(), k.file()
     k.close(made)
     k.success(wire.Unlink(nodeid=made.parent, name=made.name))
-    _gone(k, made.parent, made.name)
-    _lookup(k, other.parent, other.name)
+    k.absent(made.parent, made.name)
+    k.entry(other.parent, other.name)
 
 
 @TABLE.probe(
@@ -89,7 +71,7 @@ def unlink_directory(k: ConformKernel) -> None:
 def rmdir(k: ConformKernel) -> None:
     made = k.directory()
     k.success(wire.RmDir(nodeid=made.parent, name=made.name))
-    _gone(k, made.parent, made.name)
+    k.absent(made.parent, made.name)
 
 
 @TABLE.probe(
@@ -104,7 +86,7 @@ def rmdir_full(k: ConformKernel) -> None:
     made = k.directory()
     inside = k.file(parent=made.nodeid)
     k.refused(wire.RmDir(nodeid=made.parent, name=made.name), *_NOT_EMPTY)
-    _lookup(k, made.nodeid, inside.name)
+    k.entry(made.nodeid, inside.name)
 
 
 @TABLE.probe(
