@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rawfuse.wire import Interrupt
 from tools.conform.command import main
 from tools.conform.linux import command
 from tools.conform.linux.compare import BadReport, differences
@@ -18,7 +19,7 @@ from tools.conform.linux.rules import RULES
 from tools.conform.linux.run import Outcome, interruptible, summed, try_case
 from tools.conform.linux.stage.kernels import connected, really
 from tools.conform.linux.stage.real import Real
-from tools.conform.linux.trial import Case, NotPossible, Trial, over, same, trial
+from tools.conform.linux.trial import Broken, Case, NotPossible, Trial, of, over, same, trial
 from tools.conform.linux.watch import CannotTry, Watch
 from tools.conform.probe import Verdict
 
@@ -100,6 +101,11 @@ def test_an_outcome_says_what_was_sent_expected_and_seen() -> None:
 def test_a_script_that_breaks_is_a_broken_rule() -> None:
     outcome = try_case(a_trial_with_a_mistake, Case("", {}), "fake")
     assert (outcome.verdict, outcome.seen) == (Verdict.FAILED, "LookupError: nothing there")
+
+
+def test_a_message_of_another_kind_is_a_broken_rule() -> None:
+    with pytest.raises(Broken, match=r"^expected Interrupt, seen None$"):
+        of(Interrupt, None)
 
 
 def test_a_rule_is_as_good_as_its_worst_case() -> None:

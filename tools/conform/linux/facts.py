@@ -12,6 +12,7 @@ from rawfuse.wire.flags import InitFlags
 
 from .stage.made_up import init_answer
 from .stage.real import Real
+from .trial import of
 
 __all__ = ["facts"]
 
@@ -22,8 +23,7 @@ def facts() -> dict[str, Any]:
     """By name; every value is a string, a number or a list of strings."""
     script = Real()
     try:
-        request = script.expect(c.FUSE_INIT)
-        assert isinstance(request, w.Init)
+        request = of(w.Init, script.expect(c.FUSE_INIT))
         length = script.lengths[-1]
         script.answer(request, init_answer())
     finally:

@@ -31,6 +31,7 @@ __all__ = [
     "case",
     "holds",
     "needs_root",
+    "of",
     "over",
     "raises",
     "same",
@@ -99,6 +100,13 @@ def holds(condition: object, what: str) -> None:
     """Raises Broken where the condition is not met; `what` says it."""
     if not condition:
         raise Broken("", what, "that it is not so")
+
+
+def of(kind: type[T], seen: object) -> T:
+    """`seen`, which has to be a `kind`: a request that the kernel was expected to send. Raises Broken otherwise."""
+    if not isinstance(seen, kind):
+        raise Broken("", kind.__name__, _text(seen))
+    return seen
 
 
 @contextmanager

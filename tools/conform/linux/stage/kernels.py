@@ -11,6 +11,7 @@ from typing import Any, Final
 from rawfuse.mount import open_device
 from rawfuse.wire import constants as c
 
+from ..trial import of
 from .descriptors import FakeDescriptor, RealDescriptor, unmounted
 from .fake import Fake
 from .made_up import init_answer
@@ -52,11 +53,10 @@ def connected(
 
 
 @contextmanager
-def really(kind: str) -> Generator[Real, None, None]:
-    """A connected kernel where it can be the real one alone."""
-    with connected(kind) as script:
-        assert isinstance(script, Real)
-        yield script
+def really(kind: str, answer: bytes | None = None, **options: Any) -> Generator[Real, None, None]:
+    """As `connected`, where it can be the real kernel alone."""
+    with connected(kind, answer, **options) as script:
+        yield of(Real, script)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from rawfuse.wire.flags import InitFlags
 
 from ..stage.calls import BY_OPCODE, SystemCall, outcome
 from ..stage.descriptors import RealDescriptor
-from ..stage.kernels import connected, device, kind_alone, really
+from ..stage.kernels import device, kind_alone, really
 from ..stage.made_up import FLAGS, init_answer, ok
 from ..stage.real import Real
 from ..stage.script import BUFFER, using
@@ -62,8 +62,7 @@ def a_descriptor_closed_under_a_read_that_sleeps_lives_on_and_takes_the_next_req
 @trial(on=kind_alone)
 @over(("max_write", "number"), [(1 << 16, 0), (1 << 20, errno.EINVAL)])
 def a_pipe_takes_a_request_when_it_holds_the_largest(kind: str, max_write: int, number: int) -> None:
-    with connected(kind, init_answer(max_write=max_write)) as kernel:
-        assert isinstance(kernel, Real)
+    with really(kind, init_answer(max_write=max_write)) as kernel:
         fd = kernel.fd
         read, write = os.pipe()
         fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 1 << 20)
@@ -126,8 +125,7 @@ class Backed:
 def backed(kind: str) -> Generator[Backed, None, None]:
     """A Backed."""
     answer = init_answer(FLAGS | InitFlags.FUSE_PASSTHROUGH, max_stack_depth=1)
-    with tempfile.TemporaryFile() as file, connected(kind, answer) as kernel:
-        assert isinstance(kernel, Real)
+    with tempfile.TemporaryFile() as file, really(kind, answer) as kernel:
         file.write(b"from the backing file")
         file.flush()
         made = Backed(kernel, file)

@@ -19,11 +19,11 @@ from rawfuse.wire import constants as c
 from rawfuse.wire.flags import InitFlags
 
 from ..stage.calls import BY_OPCODE, outcome
-from ..stage.kernels import Kernel, connected, kind_alone
+from ..stage.kernels import Kernel, connected, kind_alone, really
 from ..stage.made_up import FLAGS, attr_out, init_answer, ok, open_buffered
 from ..stage.real import Real
 from ..stage.script import using
-from ..trial import over, same, trial
+from ..trial import of, over, same, trial
 
 SIZE = 8192
 """Bytes: the least that a device is read with, where max_write is 4096."""
@@ -38,22 +38,20 @@ def memory_that_waits(
 
     Beside it: a function that returns when somebody waits, and one that lets them go on.
     """
-    with connected("real") as other:
-        assert isinstance(other, Real)
+    with really("real") as other:
         opened: list[int] = []
         opener = threading.Thread(target=lambda: opened.append(os.open("f", os.O_RDONLY, dir_fd=other.root)))
         with using(other, {**open_buffered()}):
             opener.start()
             other.until(-1, done=lambda: not opener.is_alive())
         memory = mmap.mmap(opened[0], SIZE, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
-        held: list[w.Request] = []
+        held: list[w.Read] = []
 
         def release() -> None:
             request = held.pop()
-            assert isinstance(request, w.Read)
             other.answer(request, content.ljust(request.arg.size, b"\0"))
 
-        yield memory, lambda: held.append(other.expect(c.FUSE_READ)), release
+        yield memory, lambda: held.append(of(w.Read, other.expect(c.FUSE_READ))), release
         closer = threading.Thread(target=os.close, args=opened)
         closer.start()
         other.until(-1, done=lambda: not closer.is_alive())

@@ -11,7 +11,7 @@ from rawfuse.wire import constants as c
 from ..stage.calls import BY_OPCODE, outcome
 from ..stage.kernels import Kernel, connected, kind_alone
 from ..stage.made_up import DIR, attr, error, ok
-from ..trial import holds, over, same, trial
+from ..trial import holds, of, over, same, trial
 
 BIT63 = 1 << 63
 
@@ -21,10 +21,10 @@ def held(kernel: Kernel) -> tuple[Callable[[], object], w.Request]:
     return finish, kernel.expect(c.FUSE_GETATTR)
 
 
-def interrupted(kernel: Kernel) -> tuple[Callable[[], object], w.Request, w.Request]:
+def interrupted(kernel: Kernel) -> tuple[Callable[[], object], w.Request, w.Interrupt]:
     finish, request = held(kernel)
     kernel.signal(request)
-    return finish, request, kernel.expect(c.FUSE_INTERRUPT)
+    return finish, request, of(w.Interrupt, kernel.expect(c.FUSE_INTERRUPT))
 
 
 def answer(kernel: Kernel, request: w.Request) -> int:
@@ -35,7 +35,6 @@ def answer(kernel: Kernel, request: w.Request) -> int:
 @trial(on=connected)
 def an_interrupt_names_its_target_and_nothing_else(kernel: Kernel) -> None:
     finish, request, interrupt = interrupted(kernel)
-    assert isinstance(interrupt, w.Interrupt)
     same(interrupt.unique, request.unique | 1)
     same(interrupt.arg.unique, request.unique)
     same((interrupt.nodeid, interrupt.uid, interrupt.gid, interrupt.pid), (0, 0, 0, 0))
@@ -72,8 +71,7 @@ def an_answer_to_the_interrupt_of_a_finished_request_finds_nothing(kernel: Kerne
 def eagain_brings_the_interrupt_again(kernel: Kernel) -> None:
     finish, request, interrupt = interrupted(kernel)
     same(kernel.write(error(interrupt, errno.EAGAIN)), 0)
-    again = kernel.expect(c.FUSE_INTERRUPT)
-    assert isinstance(again, w.Interrupt)
+    again = of(w.Interrupt, kernel.expect(c.FUSE_INTERRUPT))
     same(again.arg.unique, request.unique)
     answer(kernel, request)
     same(outcome(finish), 1)

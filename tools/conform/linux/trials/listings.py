@@ -15,7 +15,7 @@ from rawfuse.wire.flags import InitFlags
 from ..stage.calls import PLUS, lookup, outcome
 from ..stage.kernels import Kernel, connected, kind_alone
 from ..stage.made_up import DIR, FLAGS, REG, dirent, direntplus, init_answer, ok
-from ..trial import case, over, same, trial
+from ..trial import case, of, over, same, trial
 
 FILE = REG | 0o644
 
@@ -150,8 +150,7 @@ class Listing:
             entries = answered.value
             if not isinstance(entries, list) or not entries:
                 return names
-            for entry in entries:
-                assert isinstance(entry, w.Dirent)
+            for entry in (of(w.Dirent, one) for one in entries):
                 names.append(entry.name)
                 offset = entry.off
 
@@ -163,8 +162,7 @@ def cookies_come_back_as_they_were_given(kind: str) -> None:
         finish = kernel.call(Listing())
         asked: list[int] = []
         while len(asked) < len(cookies):
-            request = kernel.expect(c.FUSE_READDIR)
-            assert isinstance(request, w.ReadDir)
+            request = of(w.ReadDir, kernel.expect(c.FUSE_READDIR))
             asked.append(request.arg.offset)
             entries = cookies[request.arg.offset]
             kernel.write(ok(request, b"".join(dirent(name, off=off) for name, off in entries)))

@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rawfuse import wire as w
+from rawfuse.mount import MountEntry, find_mount, open_device
 from rawfuse.mount import _syscalls as sc
-from rawfuse.mount import find_mount, open_device
 from rawfuse.mount.connections import FUSECTL
 from rawfuse.wire import constants as c
 
@@ -28,7 +28,7 @@ from ..stage.kernels import connected, kind_alone, really
 from ..stage.made_up import DIR, attr_out, init_answer, ok
 from ..stage.real import Real
 from ..stage.script import BUFFER, STANDING
-from ..trial import Said, holds, needs_root, over, raises, said, same, trial
+from ..trial import Said, holds, needs_root, of, over, raises, said, same, trial
 
 MNT_FORCE, MNT_DETACH = 1, 2
 _SET_FD = 5
@@ -114,8 +114,7 @@ def four_options_are_required(place: Place, name: str) -> None:
 @over("option", ["default_permissions", "allow_other", "max_read=4096", "subtype=kind"])
 def an_option_of_the_kernel_is_taken(place: Place, option: str) -> None:
     same(place.mount(option), 0)
-    found = find_mount(place.point)
-    assert found is not None
+    found = of(MountEntry, find_mount(place.point))
     if option[:7] == "subtype":
         same(found.fstype, "fuse.kind")
     else:
@@ -131,8 +130,7 @@ def an_option_of_others_is_refused(place: Place, option: str) -> None:
 @trial(on=places)
 def the_type_may_name_a_kind_of_fuse(place: Place) -> None:
     same(place.mount(fstype=b"fuse.kind"), 0)
-    found = find_mount(place.point)
-    assert found is not None
+    found = of(MountEntry, find_mount(place.point))
     same(found.fstype, "fuse.kind")
 
 
@@ -163,8 +161,7 @@ def the_root_has_the_type_of_rootmode_and_the_attributes_of_getattr(place: Place
     asking.start()
     select.select([place.fd], [], [], 5)
     request = w.decode_request(bytearray(message := os.read(place.fd, BUFFER)), len(message), 45, True)
-    assert isinstance(request, w.GetAttr)
-    same(request.nodeid, 1)
+    same(of(w.GetAttr, request).nodeid, 1)
     os.write(place.fd, ok(request, attr_out(1, DIR | 0o751)))
     asking.join(5)
     same(modes, [DIR | 0o751])
@@ -204,9 +201,7 @@ def the_same_descriptor_mounts_the_same_file_system_again(place: Place) -> None:
     other.mkdir()
     try:
         same(place.mount(point=other), 0)
-        one, two = find_mount(place.point), find_mount(other)
-        assert one is not None
-        assert two is not None
+        one, two = (of(MountEntry, find_mount(path)) for path in (place.point, other))
         same(one.device, two.device)
     finally:
         sc.umount2(os.fsencode(other), MNT_DETACH)
@@ -267,8 +262,7 @@ def a_detached_mount_is_served_while_it_is_used(hung: tuple[Real, Path]) -> None
 
 @trial(on=kind_alone)
 def a_connection_has_its_files_in_fusectl_by_its_number(_: str) -> None:
-    with connected("real") as kernel:
-        assert isinstance(kernel, Real)
+    with really("real") as kernel:
         number = kernel.mount.connection
         same(number, os.minor(_device(kernel)))
         if FUSECTL.is_mount():
@@ -298,8 +292,7 @@ else: print(0)
 @over("allow_other", [False, True])
 def others_are_refused_without_a_request_unless_allowed(_: str, allow_other: bool) -> None:
     needs_root("become another user")
-    with connected("real", allow_other=allow_other) as kernel:
-        assert isinstance(kernel, Real)
+    with really("real", allow_other=allow_other) as kernel:
         command = [sys.executable, "-c", STAT, str(kernel.root)]
         with subprocess.Popen(command, pass_fds=(kernel.root,), stdout=subprocess.PIPE, text=True) as child:
             kernel.until(-1, done=lambda: child.poll() is not None)

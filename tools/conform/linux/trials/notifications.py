@@ -12,7 +12,7 @@ from rawfuse.wire.requests import encode_notification
 
 from ..stage.calls import BY_OPCODE, outcome
 from ..stage.kernels import Kernel, connected
-from ..trial import case, holds, over, same, trial
+from ..trial import case, holds, of, over, same, trial
 
 
 @contextmanager
@@ -120,8 +120,7 @@ def other_codes_are_no_notifications(kernel: Kernel, code: int) -> None:
 @over("unique", [77, 78])
 def retrieve_is_answered_by_a_request_that_takes_no_reply(kernel: Kernel, unique: int) -> None:
     same(kernel.write(encode_notification(retrieve(2, unique))), 0)
-    reply = kernel.expect(c.FUSE_NOTIFY_REPLY)
-    assert isinstance(reply, w.NotifyReply)
+    reply = of(w.NotifyReply, kernel.expect(c.FUSE_NOTIFY_REPLY))
     same((reply.unique, reply.nodeid), (unique, 2))
     same(kernel.write(w.fuse_out_header(16, 0, unique).pack()), errno.ENOENT)
 

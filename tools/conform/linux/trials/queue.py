@@ -27,7 +27,7 @@ from ..stage.kernels import KERNELS, Kernel, connected, fresh, kind_alone
 from ..stage.made_up import DIR, FLAGS, attr, entry, error, init_answer, ok
 from ..stage.real import Real
 from ..stage.script import BUFFER
-from ..trial import holds, over, raises, said, same, trial
+from ..trial import holds, of, over, raises, said, same, trial
 
 GETATTR, FORGET, BATCH, INTERRUPT = c.FUSE_GETATTR, c.FUSE_FORGET, c.FUSE_BATCH_FORGET, c.FUSE_INTERRUPT
 
@@ -75,8 +75,7 @@ def with_synchronous_init_reading_sleeps_until_the_mount(kind: str) -> None:
     mounting = threading.Thread(target=lambda: kernels.append(KERNELS[kind](descriptor)))  # type: ignore[arg-type]
     mounting.start()
     init = descriptor.woken(BUFFER)
-    request = w.decode_request(bytearray(init), len(init), 0, False)
-    assert isinstance(request, w.Init)
+    request = of(w.Init, w.decode_request(bytearray(init), len(init), 0, False))
     descriptor.write(ok(request, init_answer()))
     mounting.join(5)
     (kernel,) = kernels
@@ -224,16 +223,15 @@ def interrupts_come_before_forgets_and_forgets_before_requests_in_their_turn(kin
 def a_batch_takes_every_forget_there_is(kernel: Kernel) -> None:
     dropped(kernel, 10)
     (batch,) = everything(kernel)
-    assert isinstance(batch, w.BatchForget)
-    same([(one.nodeid, one.nlookup) for one in batch.forgets], [(100 + number, 1) for number in range(10)])
+    forgets = of(w.BatchForget, batch).forgets
+    same([(one.nodeid, one.nlookup) for one in forgets], [(100 + number, 1) for number in range(10)])
 
 
 @trial(on=connected)
 def one_forget_alone_is_no_batch(kernel: Kernel) -> None:
     dropped(kernel, 1)
     (one,) = everything(kernel)
-    assert isinstance(one, w.Forget)
-    same((one.nodeid, one.arg.nlookup), (100, 1))
+    same((one.nodeid, of(w.Forget, one).arg.nlookup), (100, 1))
 
 
 @trial(on=kind_alone)
@@ -258,8 +256,7 @@ def an_interrupt_comes_only_after_its_request_was_read(kernel: Kernel) -> None:
         (unread,) = kernel.session.pending.values()
         kernel.signal(unread)
     request = taken(kernel)
-    interrupt = kernel.next()
-    assert isinstance(interrupt, w.Interrupt)
+    interrupt = of(w.Interrupt, kernel.next())
     same(interrupt.arg.unique, request.unique)
     kernel.write(stale(request))
     same(outcome(finish), 1)
@@ -453,7 +450,6 @@ def an_interrupt_comes_behind_its_request_when_that_is_sent_again(kernel: Kernel
     same(kernel.write(w.encode_notification(w.NotifyResend())), 0)
     again, interrupt = taken(kernel), taken(kernel)
     same((again.opcode, again.unique), (GETATTR, request.unique | 1 << 63))
-    assert isinstance(interrupt, w.Interrupt)
-    same(interrupt.arg.unique, again.unique)
+    same(of(w.Interrupt, interrupt).arg.unique, again.unique)
     kernel.write(stale(again))
     same(outcome(finish), 1)

@@ -24,13 +24,11 @@ from ..stage.kernels import Kernel, connected, kind_alone
 from ..stage.made_up import DIR, LNK, REG, attr_out, dirent, entry, error, ok, usual
 from ..stage.real import Real
 from ..stage.script import using
-from ..trial import NotPossible, case, holds, over, same, trial
+from ..trial import NotPossible, case, holds, of, over, same, trial
 
 
 def good(request: w.Request) -> bytes:
-    body = usual(request)
-    assert isinstance(body, bytes)
-    return ok(request, body)
+    return ok(request, of(bytes, usual(request)))
 
 
 @dataclass(frozen=True)
@@ -286,8 +284,7 @@ def an_ioctl_that_gives_more_than_was_asked_is_eio(kernel: Kernel, length: int) 
 @over("length", [0, 15, 16 + 4097])
 def an_ioctl_is_answered_with_its_struct_and_at_most_a_page(kernel: Kernel, length: int) -> None:
     finish = kernel.call(IOCTL)
-    request = kernel.expect(c.FUSE_IOCTL)
-    assert isinstance(request, w.Ioctl)
+    request = of(w.Ioctl, kernel.expect(c.FUSE_IOCTL))
     same(request.arg.out_size, 8)
     same(kernel.write(ok(request, bytes(length))), errno.EINVAL)
     same(kernel.write(ok(request, bytes(16))), errno.ENOENT)
@@ -343,7 +340,7 @@ def nanoseconds_of_validity_are_not_checked(kernel: Kernel) -> None:
 def init_is_the_first_message_and_has_104_bytes(kernel: Kernel) -> None:
     with connected(kernel.name) as one:
         (init,) = one.requests
-    assert isinstance(init, w.Init)
+    of(w.Init, init)
     same((init.unique, init.nodeid, init.uid, init.gid, init.pid), (2, 0, 0, 0, 0))
     same(len(w.encode_request(init)), 104)
 
@@ -351,8 +348,8 @@ def init_is_the_first_message_and_has_104_bytes(kernel: Kernel) -> None:
 @trial(on=kind_alone)
 def what_a_kernel_of_this_minor_offers_is_what_ours_offers(_: str) -> None:
     with connected("real") as one:
-        (init,) = one.requests
-    assert isinstance(init, w.Init)
+        (first,) = one.requests
+    init = of(w.Init, first)
     if init.arg.minor != MINOR:
         raise NotPossible(f"this kernel speaks 7.{init.arg.minor}; what 7.{MINOR} offers is known")
     offered = InitFlags(init.arg.flags | init.arg.flags2 << 32)

@@ -22,7 +22,7 @@ from ..stage.kernels import connected, kind_alone, really
 from ..stage.made_up import DIR, FLAGS, REG, attr, entry, init_answer, ok, open_buffered
 from ..stage.real import Real
 from ..stage.script import using
-from ..trial import case, holds, needs_root, over, same, trial
+from ..trial import case, holds, needs_root, of, over, same, trial
 
 GROUP = 4711
 
@@ -85,18 +85,16 @@ MKDIR = "import os, sys; os.mkdir('new', dir_fd=int(sys.argv[1]))"
 def made_by_a_member_of(group: int, flags: InitFlags) -> w.MkDir:
     """The MKDIR of a process that is in a group beside its own, in a directory of that group."""
     needs_root("join a group")
-    with connected("real", init_answer(FLAGS | flags)) as kernel:
-        assert isinstance(kernel, Real)
+    with really("real", init_answer(FLAGS | flags)) as kernel:
         command = [sys.executable, "-c", MKDIR, str(kernel.root)]
         root = attr(1, DIR | 0o2777)
         root.gid = group
         with using(kernel, {c.FUSE_GETATTR: w.fuse_attr_out(attr=root).pack()}):
             outcome(kernel.call(SystemCall(c.FUSE_GETATTR, os.fstat, ())))
             with subprocess.Popen(command, pass_fds=(kernel.root,), extra_groups=[group]) as child:
-                request = kernel.expect(c.FUSE_MKDIR)
+                request = of(w.MkDir, kernel.expect(c.FUSE_MKDIR))
                 kernel.answer(request)
                 kernel.until(-1, done=lambda: child.poll() is not None)
-    assert isinstance(request, w.MkDir)
     return request
 
 
@@ -186,8 +184,11 @@ def one_message_copies_whatever_length_in_64_bits(kernel: Real, absent: bool, le
         kernel.write(ok(kernel.expect(c.FUSE_LOOKUP), body))
     if absent:
         kernel.answer(kernel.expect(c.FUSE_COPY_FILE_RANGE_64), errno.ENOSYS)
-    request = kernel.expect(c.FUSE_COPY_FILE_RANGE if absent else c.FUSE_COPY_FILE_RANGE_64)
-    assert isinstance(request, w.CopyFileRange | w.CopyFileRange64)
+    request = (
+        of(w.CopyFileRange, kernel.expect(c.FUSE_COPY_FILE_RANGE))
+        if absent
+        else of(w.CopyFileRange64, kernel.expect(c.FUSE_COPY_FILE_RANGE_64))
+    )
     same((request.nodeid, request.arg.nodeid_out, request.arg.len), (101, 102, length))
     kernel.answer(request, errno.EINVAL)
     same(outcome(finish), "EINVAL")
