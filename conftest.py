@@ -21,7 +21,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -92,6 +94,28 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return 0
     return min(os.cpu_count() or 1, 4)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        _see_no_mounts_of_other_workers()
+
+
+def _see_no_mounts_of_other_workers() -> None:
+    """Gives this process of several a mount namespace of its own.
+
+    A namespace that a test makes has a copy of every mount there is, and where mounts are private, as in containers,
+    it keeps them until it ends: another process's mount would outlive its unmounting, and its server with it.
+    """
+    from rawfuse.mount import NamespaceError, mount_entries, umount, unshare_mount_namespace
+
+    try:
+        unshare_mount_namespace()
+    except NamespaceError:
+        return  # not root: nor are the tests then that mount where others would see it
+    for entry in reversed(mount_entries()):
+        if entry.is_fuse and Path(entry.mountpoint).is_relative_to(tempfile.gettempdir()):
+            umount(entry.mountpoint, lazy=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
