@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from rawfuse.examples.memory import MemoryFS
 from rawfuse.filesystem import Reply
 from rawfuse.mount import find_mount, umount
 from rawfuse.testing import FuseMount, fuse_mount, mounted
+from rawfuse.tests.waiting import PATIENCE, until
 
 __all__ = ["fuse_mount"]  # a fixture is found by being here
 
@@ -50,7 +50,7 @@ async def test_what_the_block_raises_comes_out_as_it_is(tmp_path: Path) -> None:
 async def test_the_block_learns_that_somebody_has_unmounted(tmp_path: Path) -> None:
     async with rawfuse.serving(Hello(), tmp_path) as server:
         await trio.to_thread.run_sync(umount, tmp_path)
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             await server.ended.wait()
 
 
@@ -113,7 +113,7 @@ def test_a_signal_unmounts_and_ends_the_command(directory: Path, number: signal.
     with command(directory, "rawfuse.examples.hello:Hello", str(directory)) as process:
         assert (directory / "hello").read_bytes() == TEXT
         process.send_signal(number)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
         assert find_mount(directory) is None
 
 
@@ -122,7 +122,7 @@ def test_unmounting_ends_the_command(directory: Path) -> None:
     with command(directory, "rawfuse.examples.memory:MemoryFS", str(directory)) as process:
         (directory / "f").touch()
         umount(directory)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 @kernel
@@ -179,20 +179,16 @@ def test_abort_frees_who_hangs(directory: Path, tmp_path: Path, capsys: pytest.C
         child = subprocess.Popen(
             [sys.executable, "-c", f"import os; os.statvfs({str(directory)!r})"], stderr=subprocess.PIPE
         )
-        waiting = "0"
-        end = time.monotonic() + 10
         # Until the server has read it, a killed caller takes its request back and does not hang.
-        while (waiting == "0" or not (tmp_path / "asked").exists()) and time.monotonic() < end:
-            main(["list"])
-            rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-            (waiting,) = [row[4] for row in rows if row[1] == str(directory)]
-        assert waiting == "1"
-        assert (tmp_path / "asked").exists()
+        until((tmp_path / "asked").exists)
+        main(["list"])
+        rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+        assert [row[4] for row in rows if row[1] == str(directory)] == ["1"]
         child.kill()
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(0.1)
         assert main(["abort", str(directory)]) == 0
-        _, error = child.communicate(timeout=10)
+        _, error = child.communicate(timeout=PATIENCE)
         assert child.returncode == -signal.SIGKILL or b"ECONNABORTED" in error or b"connection abort" in error
 
 

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +30,7 @@ from rawfuse.mount import (
     set_sync_init,
 )
 from rawfuse.tests.memoryfs import MemoryFs
+from rawfuse.tests.waiting import PATIENCE, until
 from rawfuse.wire import constants as c
 from rawfuse.wire.flags import InitFlags
 from tools.conform.linux.stage.calls import BY_OPCODE, outcome
@@ -77,9 +77,9 @@ def test_a_channel_ends_with_its_connection(kernel: Real, how: str) -> None:
 def test_a_request_given_up_before_it_is_read_never_comes(kernel: Real) -> None:
     script = "import os, sys; os.stat('never', dir_fd=int(sys.argv[1]))"
     child = subprocess.Popen([sys.executable, "-c", script, str(kernel.root)], pass_fds=(kernel.root,))
-    assert select.select([kernel.fd], [], [], 5)[0]
+    assert select.select([kernel.fd], [], [], PATIENCE)[0]
     child.send_signal(signal.SIGKILL)
-    assert child.wait(5) == -signal.SIGKILL
+    assert child.wait(PATIENCE) == -signal.SIGKILL
     assert number_of(os.read, kernel.fd, BUFFER) == errno.EAGAIN
     channel = DeviceChannel(os.dup(kernel.fd))
     assert channel.receive_nowait(bytearray(BUFFER)) is None
@@ -91,7 +91,7 @@ def test_a_reply_goes_to_the_descriptor_its_request_came_from(kernel: Real) -> N
     clone = channel.clone()
     try:
         finish = kernel.call(BY_OPCODE[c.FUSE_LOOKUP])
-        assert clone.poll(5000)
+        assert clone.poll(int(PATIENCE * 1000))
         buffer = bytearray(BUFFER)
         length = clone.receive_nowait(buffer)
         assert length is not None
@@ -153,7 +153,7 @@ def test_a_mount_with_synchronous_init_waits_until_it_was_answered(device: int) 
     with mount_detached(fd=device) as detached:
         assert filesystem.server.session.negotiated is not None
         assert os.fstatvfs(detached.root_fd).f_blocks == 1000
-    server.join(5)
+    server.join(PATIENCE)
     assert not server.is_alive()
 
 
@@ -197,11 +197,11 @@ def test_a_server_is_handed_a_mounted_device_by_its_parent(kind: str) -> None:
         found: list[int] = []
         asker = threading.Thread(target=lambda: found.append(os.fstatvfs(detached.root_fd).f_blocks), daemon=True)
         asker.start()
-        asker.join(10)
+        asker.join(PATIENCE)
         if not found:
             child.kill()
         assert found == [1000]
-    assert child.wait(10) == 0, "it ends with the mount"
+    assert child.wait(PATIENCE) == 0, "it ends with the mount"
 
 
 def test_a_socket_is_a_channel_too_and_other_descriptors_are_not() -> None:
@@ -251,10 +251,7 @@ def test_the_helper_unmounts_when_its_lifeline_ends(tmp_path: Path, how: str) ->
             child.kill()
         else:
             assert child.stdout.readline() == "False\n"
-    deadline = time.monotonic() + 10
-    while find_mount(tmp_path) is not None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert find_mount(tmp_path) is None
+    until(lambda: find_mount(tmp_path) is None)
 
 
 def test_a_mount_made_by_hand_is_unmounted_once(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import os
 import select
 import stat
 import threading
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
@@ -18,6 +17,7 @@ from rawfuse import wire as w
 from rawfuse.filesystem import Answer, Reply
 from rawfuse.tests.memoryfs import ROOT, MemoryFs, Node
 from rawfuse.tests.mounted import Mounted, mounted
+from rawfuse.tests.waiting import PATIENCE, until
 from rawfuse.wire.constants import FUSE_POLL_SCHEDULE_NOTIFY
 from rawfuse.wire.flags import InitFlags
 
@@ -90,7 +90,7 @@ def test_delete_tells_inotify() -> None:
         child = filesystem.nodes[ROOT].children.pop(b"d")
         assert mount.run(notify(mount).delete, ROOT, child, b"d")
         assert not exists(mount, "d")
-        assert select.select([watcher], [], [], 5)[0]
+        assert select.select([watcher], [], [], PATIENCE)[0]
         os.close(watcher)
 
 
@@ -128,13 +128,13 @@ def test_poll_wakes_who_waits() -> None:
         poller = select.poll()
         poller.register(descriptor, select.POLLIN)
         events: list[Any] = []
-        waiter = threading.Thread(target=lambda: events.extend(poller.poll(10_000)))
+        waiter = threading.Thread(target=lambda: events.extend(poller.poll(PATIENCE * 1000)))
         waiter.start()
-        wait_until(lambda: bool(scheduled))
+        until(lambda: scheduled)
         assert not events
         filesystem.ready = True
         mount.run(notify(mount).poll, scheduled[0])
-        waiter.join(5)
+        waiter.join(PATIENCE)
         assert events == [(descriptor, select.POLLIN)]
         os.close(descriptor)
 
@@ -155,9 +155,9 @@ def test_resend_brings_a_request_in_flight_again() -> None:
         names: list[list[str]] = []
         asker = threading.Thread(target=lambda: names.append(os.listxattr(f"/proc/self/fd/{mount.root}")))
         asker.start()
-        wait_until(lambda: bool(uniques))
+        until(lambda: uniques)
         mount.run(notify(mount).resend)
-        asker.join(5)
+        asker.join(PATIENCE)
         assert names == [["new"]]
         assert uniques[1] == uniques[0] | 1 << 63
         mount.run_sync(gate.set)  # the first handler's answer comes too late, which does no harm
@@ -184,15 +184,6 @@ def test_prune_brings_the_forget_of_an_unused_inode() -> None:
         descriptor = os.open("used", os.O_RDONLY, dir_fd=mount.root)
         assert exists(mount, "unused")
         mount.run(notify(mount).prune, [used.nodeid, unused.nodeid, 999])
-        wait_until(lambda: bool(filesystem.forgotten))
+        until(lambda: filesystem.forgotten)
         assert filesystem.forgotten == [unused.nodeid]
         os.close(descriptor)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(500):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise TimeoutError("5 s")

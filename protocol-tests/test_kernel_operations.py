@@ -6,7 +6,6 @@ import fcntl
 import os
 import select
 import threading
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +18,7 @@ from rawfuse import wire as w
 from rawfuse.filesystem import Reply
 from rawfuse.mount import DetachedMount, mount_detached, open_device
 from rawfuse.session.negotiation import DEFAULT_WANTS
+from rawfuse.tests.waiting import PATIENCE, until
 from rawfuse.wire import constants as c
 from rawfuse.wire.flags import InitFlags
 from rawfuse.wire.opcodes import OPERATIONS, Operation
@@ -73,14 +73,14 @@ def served(filesystem: Filesystem, *, block: bool = False) -> Generator[Detached
     here = mount_block_device(fd) if block else mount_detached(fd=fd)
     server = Server(filesystem, DeviceChannel(fd))
     thread = threading.Thread(target=lambda: trio.run(server.serve), daemon=True)
-    watchdog = threading.Timer(20, here.abort)
+    watchdog = threading.Timer(PATIENCE, here.abort)
     thread.start()
     watchdog.start()
     try:
         yield here
     finally:
         here.close()
-        thread.join(20)
+        thread.join(PATIENCE)
         watchdog.cancel()
     assert not thread.is_alive()
 
@@ -107,9 +107,7 @@ def test_every_opcode_the_kernel_sends_reaches_its_method(operation: Operation) 
         found = outcome(lambda: call.real(here.root_fd))
         assert not isinstance(found, str), found
         method = operation.label.lower()
-        deadline = time.monotonic() + 5  # nobody waits for a RELEASE
-        while not any(name == method for name, _ in filesystem.came) and time.monotonic() < deadline:
-            time.sleep(0.001)
+        until(lambda: any(name == method for name, _ in filesystem.came))  # nobody waits for a RELEASE
     requests = [request for name, request in filesystem.came if name == method]
     assert requests and all(type(request) is getattr(w, operation.request) for request in requests)
 
@@ -142,7 +140,7 @@ def test_dropped_inodes_come_to_forget() -> None:
 async def _until_forgotten(filesystem: Recording) -> None:
     message = w.encode_notification(w.NotifyInvalEntry(w.fuse_notify_inval_entry_out(1, 2, 0), b"n1"))
     await trio.to_thread.run_sync(filesystem.server.channel.send_bytes, message)
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE):
         while "forget" not in filesystem.calls:
             await trio.sleep(0.001)
 
@@ -187,7 +185,7 @@ def test_poll_says_what_it_waits_for_and_who_is_to_be_told() -> None:
         fd = os.open("f", os.O_RDONLY, dir_fd=here.root_fd)
         poller = select.poll()
         poller.register(fd, select.POLLIN | select.POLLPRI)
-        assert poller.poll(1000) == [(fd, select.POLLIN)]
+        assert poller.poll(PATIENCE * 1000) == [(fd, select.POLLIN)]
         os.close(fd)
     polls: list[Any] = [request for _, request in filesystem.came if isinstance(request, w.Poll)]
     assert polls[0].arg.flags & c.FUSE_POLL_SCHEDULE_NOTIFY

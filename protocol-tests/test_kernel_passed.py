@@ -16,6 +16,7 @@ from rawfuse.channel import ChannelClosed, SeqpacketChannel
 from rawfuse.examples.hello import TEXT, Hello
 from rawfuse.mount import dead_mount, find_mount, mount
 from rawfuse.session.kernel_session import KernelSession
+from rawfuse.tests.waiting import PATIENCE
 
 kernel = pytest.mark.kernel("root")
 
@@ -31,7 +32,7 @@ def test_the_command_serves_it_and_leaves_it_mounted(tmp_path: Path) -> None:
             assert process.stderr.readline() == f"rawfuse mount: /dev/fd/{here.fd} is mounted\n"
             assert (tmp_path / "hello").read_bytes() == TEXT
             process.terminate()
-            assert process.wait(10) == 0
+            assert process.wait(PATIENCE) == 0
         assert dead_mount(tmp_path)
     assert find_mount(tmp_path) is None
 

@@ -22,6 +22,7 @@ from rawfuse.channel import seqpacket_pair
 from rawfuse.filesystem import Answer
 from rawfuse.mount import DetachedMount, mount_detached
 from rawfuse.tests.memoryfs import MemoryFs
+from rawfuse.tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.kernel("root")
 READERS = 3
@@ -78,7 +79,7 @@ def served(filesystem: MemoryFs) -> Generator[DetachedMount, None, None]:
         watchdog = threading.Timer(30, here.abort)
         watchdog.start()
         yield here
-    thread.join(10)
+    thread.join(PATIENCE)
     watchdog.cancel()
     assert not thread.is_alive()
 
@@ -91,7 +92,7 @@ def test_each_answers_by_the_descriptor_it_has_read_from() -> None:
         for caller in callers:
             caller.start()
         for caller in callers:
-            caller.join(20)
+            caller.join(PATIENCE)
             assert not caller.is_alive(), "no reply went where its request was not known"
     assert len(Counting.read) == READERS
     assert sum(Counting.read.values()) >= 50 * len(callers)
@@ -115,7 +116,7 @@ def test_an_interrupt_finds_its_request_whoever_has_read_it() -> None:
         for caller in callers:
             caller.send_signal(signal.SIGKILL)
         for caller in callers:
-            assert caller.wait(10) == -signal.SIGKILL
+            assert caller.wait(PATIENCE) == -signal.SIGKILL
         assert os.fstatvfs(here.root_fd).f_blocks == 1000
     assert sorted(filesystem.interrupted) == sorted(filesystem.asked)
 
@@ -147,6 +148,6 @@ def test_serving_ends_with_every_handler_answered() -> None:
             pause.wait(0.01)
         filesystem.token.run_sync_soon(filesystem.server.channel.close)
         for caller in callers:
-            caller.join(10)
+            caller.join(PATIENCE)
             assert not caller.is_alive()
     assert set(failed) <= {errno.EINTR, errno.ECONNABORTED} and len(failed) == len(callers)

@@ -17,6 +17,7 @@ from rawfuse import DeviceChannel, Server
 from rawfuse.mount import HelperError, MountError, MountOptionError, begin_mount, find_mount
 from rawfuse.mount.mounting import Method
 from rawfuse.tests.memoryfs import MemoryFs
+from rawfuse.tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.kernel("root")
 
@@ -84,7 +85,7 @@ def test_a_mount_answers_when_it_is_there(point: Path, stand_in: Callable[[str],
             assert filesystem.server.negotiated.minor == 45, "INIT was answered"
             assert (here.method, here.mountpoint) == ("new" if method == "auto" else method, str(point))
             assert here.is_standing() and os.statvfs(point).f_blocks == 1000
-    server.join(5)
+    server.join(PATIENCE)
     assert not server.is_alive() and find_mount(point) is None
 
 
@@ -137,6 +138,6 @@ def test_a_failing_init_fails_the_mount(point: Path) -> None:
         with pytest.raises(MountError) as failed:
             mounting.finish()
         assert failed.value.errno == errno.ENOTCONN
-        thread.join(5)
+        thread.join(PATIENCE)
         os.close(mounting.fd)
     assert find_mount(point) is None

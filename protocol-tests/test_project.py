@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from rawfuse.cli import COMMANDS
+from rawfuse.tests.waiting import PATIENCE
 
 TOP = Path(__file__).resolve().parent.parent
 IMPORT_NAMES = {"rawfuse": "rawfuse", "mfs": "mfs", "tools": "rawfuse_tools"}
@@ -182,7 +183,7 @@ def test_an_installed_example_mounts_and_is_listed(installed: Path, tmp_path: Pa
             looked = run(installed / "rawfuse", "top", "--once", "--interval", "0.1", "--json", tmp_path, cwd=installed)
             assert json.loads(looked.splitlines()[-1])["mounts"][0]["source"] == "messages"
             run(installed / "rawfuse", "abort", tmp_path, cwd=installed)
-            assert server.wait(10) == 0
+            assert server.wait(PATIENCE) == 0
         finally:
             server.kill()
 

@@ -22,6 +22,7 @@ from mfs.control.reach import OperationFailed, WrongServer, reached
 from mfs.repo import RepoMissing
 from mfs.tests.controlling import served
 from mfs.volume import Volume
+from rawfuse.tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ async def test_callers_that_stall_hold_up_nobody_and_not_the_end(monkeypatch: py
         reading = connect(at.repo)
         await at.ask("mkdir", path="/d", parents=True)
         reading.sendall(b'{"control":1,"operation":"list","arguments":{"path":"/"}}\n')
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             await at.ask("mkdir", path="/still")
     for one in (*stalled, reading):
         one.close()
@@ -119,7 +120,7 @@ async def test_a_caller_that_says_nothing_is_let_go(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(control, "PATIENCE", 0.2)
     async with served() as at:
         silent = trio.socket.from_stdlib_socket(connect(at.repo))
-        with trio.fail_after(10), silent:
+        with trio.fail_after(PATIENCE), silent:
             while await silent.recv(1000):
                 pass
 

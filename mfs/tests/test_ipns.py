@@ -23,6 +23,7 @@ from mfs.tests.controlling import Served, put, served
 from mfs.tree.node import Directory
 from mfs.tree.numbers import IPNS_INO
 from mfs.volume import Volume
+from rawfuse.tests.waiting import PATIENCE
 
 EMPTY = "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
 HELLO = "/ipfs/bafkqaddwgevxmmraojswg33smq"
@@ -91,7 +92,7 @@ async def test_what_a_commit_changes_is_signed_with_the_next_number() -> None:
         key = await on.volume.naming.key("self")
         on.volume.tree.create(on.volume.naming.directory(key), b"x", 0o40755, 0, 0)
         await on.volume.commit()
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             while (after := await on.ask("name-resolve", name="self"))["value"] == before["value"]:
                 await trio.sleep(0.02)
         assert (before["sequence"], after["sequence"]) == (0, 1)
@@ -257,7 +258,7 @@ async def test_what_a_crash_left_between_key_and_tree_is_put_right(tmp_path: Pat
         async with trio.open_nursery() as nursery:
             nursery.start_soon(volume.run)
             wanted = {kept.name: None, full.name: None, "local": kept.name}
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE):
                 while names(volume) != wanted:
                     await trio.sleep(0.02)
             nursery.cancel_scope.cancel()

@@ -14,6 +14,7 @@ from mfs.operations.table import OPERATIONS
 from mfs.tests.controlling import fetched, put, served, tree_of
 from mfs.tree.node import File
 from mfs.unixfs.cid import cid_str
+from rawfuse.tests.waiting import PATIENCE
 
 
 async def fails(reached: Reached, operation: str, **arguments: Any) -> int:
@@ -150,7 +151,7 @@ async def test_who_breaks_off_leaves_the_old_file_and_nothing_held() -> None:
         async with at.reached.call("add", path="/") as call:
             await call.send({"file": "f", "mode": 0o644, "mtime": None})
             await call.send_data(b"new")
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while at.volume.store.keepers:
                 await trio.sleep(0.01)
         assert await fetched(at.reached, "/f") == {"": b"old"}

@@ -42,10 +42,11 @@ class Mounted:
 
     def start(self) -> None:
         self._thread.start()
-        self._started.wait(10)
+        if not self._started.wait(_PATIENCE):
+            raise TimeoutError("the server does not begin")
 
     def join(self) -> None:
-        self._thread.join(10)
+        self._thread.join(_PATIENCE)
         if self._thread.is_alive():
             raise TimeoutError("the server goes on although the mount is gone")
         if self.error is not None:

@@ -19,6 +19,7 @@ from rawfuse.examples.memory import MemoryFS
 from rawfuse.examples.memory.data import CHUNK, Memory, SparseBytes
 from rawfuse.kernel import Kernel
 from rawfuse.tests.faked import ROOT, failing, made, served, waiting
+from rawfuse.tests.waiting import PATIENCE
 from rawfuse.wire import constants as c
 from rawfuse.wire.flags import InitFlags
 
@@ -100,7 +101,7 @@ async def test_poll_wakes_when_the_file_changes() -> None:
         assert await kernel.call(w.Poll(nodeid=file, arg=arg)) == w.fuse_poll_out(select.POLLIN)
         assert not kernel.notifications
         await kernel.call(w.Write(nodeid=file, data=b"x"))
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while not kernel.notifications:
                 await trio.sleep(0.001)
         assert list(kernel.notifications) == [w.NotifyPoll(w.fuse_notify_poll_wakeup_out(77))]

@@ -18,6 +18,7 @@ from rawfuse.filesystem import Reply
 from rawfuse.kernel import Kernel
 from rawfuse.server import EARLY_INTERRUPTS
 from rawfuse.tests.faked import ROOT, failing, served, waiting
+from rawfuse.tests.waiting import PATIENCE
 from rawfuse.wire._generated import STRUCTS
 from rawfuse.wire.opcodes import OPERATIONS, Operation
 
@@ -140,7 +141,7 @@ async def test_an_interrupt_that_overtakes_its_request_is_applied_when_that_come
     async with served(filesystem) as kernel:
         await kernel.call(asked)
         await kernel.interrupt(asked.unique + 2)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await stuck(kernel)
         assert filesystem.cancelled == 1 and not kernel.refused
 

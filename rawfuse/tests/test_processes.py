@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
 from rawfuse.processes import Program, Programs, program_of
+from rawfuse.tests.waiting import until
 
 
 def test_this_process_is_found_in_proc() -> None:
@@ -29,29 +29,36 @@ def test_pyroute2_is_imported_by_a_watch_alone() -> None:
     assert ran.stdout == "False\n"
 
 
+def heard_of(programs: Programs, pid: int) -> None:
+    """Waits until its start has been told. It is one that goes on until we let it, so that it can be looked at."""
+    until(lambda: pid in programs._running)
+
+
 @pytest.mark.kernel("root")
 def test_a_program_is_known_after_it_ended() -> None:
     with Programs() as programs:
-        child = subprocess.Popen(["sleep", "0.2"])
-        child.wait()
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+            until(lambda: programs._running.get(child.pid) == Program(child.pid, "cat", ("cat",)))
         assert program_of(child.pid) is None
-        found = programs.of(child.pid)
-    assert found == Program(child.pid, "sleep", ("sleep", "0.2"))
+        assert programs.of(child.pid) == Program(child.pid, "cat", ("cat",))
 
 
 @pytest.mark.kernel("root")
 def test_a_thread_is_known_by_its_process() -> None:
     numbers: list[int] = []
+    over = threading.Event()
 
     def run() -> None:
         numbers.append(threading.get_native_id())
-        time.sleep(0.2)
+        over.wait()
 
     with Programs() as programs:
         thread = threading.Thread(target=run)
         thread.start()
+        until(lambda: numbers)
+        heard_of(programs, numbers[0])
+        over.set()
         thread.join()
-        time.sleep(0.05)
         found = programs.of(numbers[0])
     assert found is not None and "python" in "".join(found.command)
 
@@ -61,9 +68,10 @@ def test_only_so_many_ended_programs_are_kept() -> None:
     with Programs(keep=3) as programs:
         pids = []
         for _ in range(8):
-            child = subprocess.Popen(["sleep", "0.02"])
+            with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+                heard_of(programs, child.pid)
             pids.append(child.pid)
-            child.wait()
-        time.sleep(0.1)
-        known = [pid for pid in pids if programs.of(pid) is not None]
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as last:
+            heard_of(programs, last.pid)  # and so of every end before it
+            known = [pid for pid in pids if programs.of(pid) is not None]
     assert len(known) <= 3

@@ -20,6 +20,7 @@ from rawfuse.filesystem import Answer, Reply
 from rawfuse.kernel import KEPT, Kernel
 from rawfuse.session.kernel_session import KernelSession
 from rawfuse.tests.memoryfs import ROOT, MemoryFs
+from rawfuse.tests.waiting import PATIENCE
 from rawfuse.wire.dirent import Dirent
 from rawfuse.wire.flags import InitFlags
 from rawfuse.wire.opcodes import OPERATIONS
@@ -378,7 +379,7 @@ async def test_notifications_are_written_while_serving() -> None:
         assert await notify.inval_inode(5, 0, 10)
         assert await notify.inval_entry(1, b"gone", expire_only=True)
         await notify.store(5, 4096, b"data")
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while len(kernel.notifications) < 3:
                 await trio.sleep(0.001)
     kinds = [type(message) for message in kernel.notifications]
@@ -392,7 +393,7 @@ async def test_a_kernel_remembers_what_a_server_says_without_end_in_bounds() -> 
             theirs.send_bytes(w.encode_notification(w.NotifyPoll(w.fuse_notify_poll_wakeup_out(number))))
             theirs.send_bytes(b"junk")
             await trio.lowlevel.checkpoint()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while len(kernel.refused) < KEPT or kernel.notifications[-1] != w.NotifyPoll(
                 w.fuse_notify_poll_wakeup_out(KEPT + 9)
             ):
@@ -409,7 +410,7 @@ async def test_a_handler_can_queue_a_notification_about_its_own_inode() -> None:
 
     async with served(Telling()) as kernel:
         await kernel.call(w.GetAttr(nodeid=ROOT))
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while not kernel.notifications:
                 await trio.sleep(0.001)
 

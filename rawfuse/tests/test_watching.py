@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +15,10 @@ from rawfuse import serving
 from rawfuse import wire as w
 from rawfuse.mount.connections import Connection, Process, fuse_connections
 from rawfuse.mount.mountinfo import find_mount
+from rawfuse.tests.commanded import command_serving
 from rawfuse.tests.faked import ROOT, made, served
 from rawfuse.tests.memoryfs import MemoryFs
+from rawfuse.tests.waiting import PATIENCE, until
 from rawfuse.trace import Direction, Recorder, Traced
 from rawfuse.trace.agreed import Agreed
 from rawfuse.trace.exchanges import Exchange, Follower
@@ -73,39 +73,44 @@ class Pretended:
         self.recorders.remove(recorder)
 
 
-def test_only_programs_that_have_the_device_open_are_believed() -> None:
+@pytest.fixture
+def number() -> int:
+    """Of a connection that there is not. The names of posts are seen by everybody, so it is this process's own."""
+    return 1_000_000_000 + os.getpid()
+
+
+def test_only_programs_that_have_the_device_open_are_believed(number: int) -> None:
     pretended = Pretended()
-    with WatchPost(987_654_321, pretended, Agreed):
-        assert watch(987_654_321) is None
-    assert watch(987_654_321) is None
+    with WatchPost(number, pretended, Agreed):
+        assert watch(number) is None
+    assert watch(number) is None
 
 
-def test_a_name_that_is_taken_is_no_error() -> None:
-    with WatchPost(987_654_322, Pretended(), Agreed), WatchPost(987_654_322, Pretended(), Agreed):
-        assert watch(987_654_322) is None
+def test_a_name_that_is_taken_is_no_error(number: int) -> None:
+    with WatchPost(number, Pretended(), Agreed), WatchPost(number, Pretended(), Agreed):
+        assert watch(number) is None
 
 
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\n", b"rawfuse-watch 2 0\n", b"rawfuse-watch 1 many\n"])
-def test_who_says_something_else_is_given_nothing(said: bytes) -> None:
+def test_who_says_something_else_is_given_nothing(number: int, said: bytes) -> None:
     pretended = Pretended()
-    with WatchPost(987_654_323, pretended, Agreed), socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(10)
-        sock.connect("\0rawfuse/watch/987654323")
+    with WatchPost(number, pretended, Agreed), socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(PATIENCE)
+        sock.connect(f"\0rawfuse/watch/{number}")
         sock.sendall(said)
         sock.shutdown(socket.SHUT_WR)
         assert sock.recv(100) == b""
     assert pretended.recorders == []
 
 
-def test_a_slow_watcher_loses_messages_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_watcher_loses_messages_and_is_told(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rawfuse.trace.watching._ROOM", 1 << 14)
-    monkeypatch.setattr("rawfuse.trace.watching.fuse_connections", lambda: [_ourselves(987_654_324)])
+    monkeypatch.setattr("rawfuse.trace.watching.fuse_connections", lambda: [_ourselves(number)])
     pretended, message = Pretended(), w.fuse_in_header(len=4096, opcode=1).pack().ljust(4096, b"\0")
-    with WatchPost(987_654_324, pretended, Agreed):
-        watched = watch(987_654_324)
+    with WatchPost(number, pretended, Agreed):
+        watched = watch(number)
         assert watched is not None
-        while not pretended.recorders:
-            time.sleep(0.01)
+        until(lambda: pretended.recorders)
         for _ in range(100):
             pretended.recorders[0].request(message)
         found = []
@@ -125,18 +130,8 @@ def _ourselves(number: int) -> Connection:
 
 @pytest.fixture
 def mounted(tmp_path: Path) -> Iterator[Path]:
-    """MemoryFS, served by the command."""
-    command = [sys.executable, "-m", "rawfuse.cli", "mount", "rawfuse.examples.memory:MemoryFS", str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    try:
-        assert "is mounted" in process.stderr.readline()
+    with command_serving(tmp_path):
         yield tmp_path
-    finally:
-        subprocess.run(["umount", "-l", tmp_path], check=False, capture_output=True)
-        process.terminate()
-        process.wait(20)
-        process.stderr.close()
 
 
 @pytest.mark.kernel("root")

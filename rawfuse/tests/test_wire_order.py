@@ -15,6 +15,7 @@ from rawfuse.channel import ChannelClosed, seqpacket_pair
 from rawfuse.errors import ForeignByteOrder, RemoteProtocolError
 from rawfuse.session.server_session import ServerSession
 from rawfuse.tests.faked import failing, served
+from rawfuse.tests.waiting import PATIENCE
 from rawfuse.wire import decode_reply_header, decode_request
 
 OTHER = ">" if sys.byteorder == "little" else "<"
@@ -48,7 +49,7 @@ def test_a_session_refuses_it_and_has_nothing_to_say() -> None:
 async def test_serving_ends_with_it_unanswered() -> None:
     ours, theirs = seqpacket_pair()
     ours.send_bytes(bytes(foreign_init()))
-    with trio.fail_after(5), pytest.raises(ForeignByteOrder, match="byte order"):
+    with trio.fail_after(PATIENCE), pytest.raises(ForeignByteOrder, match="byte order"):
         await Server(Filesystem(), theirs).serve()
     with pytest.raises(ChannelClosed):
         ours.receive_nowait(bytearray(8192))
