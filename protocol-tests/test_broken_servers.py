@@ -14,6 +14,7 @@ from broken_servers import BROKEN, Broken, launched
 from broken_servers.crossing import crossed, dependents
 from broken_servers.middle import Asked, Kept, Said
 
+from rawfuse.tests.waiting import PATIENCE
 from tools.conform.probe import Probe
 from tools.conform.probes import PROBES
 from tools.conform.runner import Runner
@@ -44,7 +45,7 @@ def test_every_probe_has_a_broken_server() -> None:
 
 
 def test_the_server_that_is_not_broken_passes() -> None:
-    results = Runner(launched(Broken()), patience=5).run(PROBES)
+    results = Runner(launched(Broken()), patience=PATIENCE).run(PROBES)
     assert [f"{one.probe.name}: {one.detail}" for one in results if one.bad] == []
 
 
@@ -68,6 +69,6 @@ def test_what_one_probe_has_broken_is_not_held_against_the_next() -> None:
         return [] if asked.label == "CREATE" and kept.files["locked"] else None
 
     probes = [BY_NAME["lifetimes.stale"], BY_NAME["attributes.type"]]
-    first, second = Runner(launched(Broken(ask=ask)), patience=0.3).run(probes)
+    first, second = Runner(launched(Broken(ask=ask)), patience=2.0).run(probes)
     assert (first.bad, second.bad) == (False, False)
     assert second.reason == "hung when lifetimes.stale had been tried on the same server; not on a fresh one"

@@ -28,7 +28,7 @@ def main() -> int:
     wrong = 0
     for name in names:
         crossing = crossed(name, PROBES)
-        if crossing.found and not crossing.besides:
+        if crossing.as_declared:
             continue
         wrong += 1
         print(f"{name}: {'found' if crossing.found else 'NOT FOUND'}, besides {len(crossing.besides)}", flush=True)

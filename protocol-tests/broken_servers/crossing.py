@@ -15,6 +15,8 @@ __all__ = ["Crossing", "crossed", "dependents"]
 
 PATIENCE = 1.0
 """Seconds; a server in this process has no reason to take longer."""
+MORE_PATIENCE = 15.0
+"""Seconds, for another look at what is not as declared: a busy machine may have kept a server from answering."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Crossing:
     besides: tuple[str, ...]
     details: tuple[str, ...]
 
+    @property
+    def as_declared(self) -> bool:
+        """Its own probe finds it out, and no other."""
+        return self.found and not self.besides
+
 
 @functools.cache
 def dependents(name: str) -> frozenset[str]:
@@ -42,8 +49,14 @@ def dependents(name: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def crossed(name: str, probes: Iterable[Probe], *, patience: float = PATIENCE) -> Crossing:
+def crossed(name: str, probes: Iterable[Probe]) -> Crossing:
     """Tries `probes` on the server that is broken for the probe of that name."""
+    probes = [*probes]
+    crossing = _crossed(name, probes, PATIENCE)
+    return crossing if crossing.as_declared else _crossed(name, probes, MORE_PATIENCE)
+
+
+def _crossed(name: str, probes: Iterable[Probe], patience: float) -> Crossing:
     declared = dependents(name)
     results = list(Runner(launched(BROKEN[name]), patience=patience).run(probes))
     wrong = {result.probe.name: result for result in results if result.bad}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 __all__ = ["Page", "Browser"]
 
-_PATIENCE: Final = 30.0
+_PATIENCE: Final = 50.0
 # Chromium takes commands on descriptor 3 and answers on 4, messages ended by a NUL. A page of a file needs no network.
 _COMMAND: Final = [
     "chromium",

@@ -12,6 +12,7 @@ import trio
 from rawfuse import Filesystem, Reply, Server, wire
 from rawfuse.channel import seqpacket_pair
 from rawfuse.kernel import Kernel
+from rawfuse.tests.waiting import PATIENCE
 from rawfuse.trace import Recorder, Traced, TracedChannel
 from tools.replay.compare import ANOTHER, CHOSEN
 from tools.replay.foreseen import foresee
@@ -58,7 +59,7 @@ def replayed(
     """What differs, and the player, when all is over."""
     served = serving_thread(filesystem)
     ignored = CHOSEN + (ANOTHER if another else ())
-    options = {"patience": 10.0, **options}
+    options = {"patience": PATIENCE, **options}
     player = Player(served.socket, foresee(messages), ignored=ignored, another=another, **options)
     try:
         return list(player.play(messages)), player

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rawfuse.tests.waiting import PATIENCE
 from rawfuse.wire import Interrupt
 from tools.conform.command import main
 from tools.conform.linux import command
@@ -132,18 +133,19 @@ def a_trial_that_hangs(kernel: Real) -> None:
 @pytest.mark.kernel("root")
 def test_the_watchdog_frees_a_trial_that_hangs_in_the_kernel() -> None:
     outcome = tried(a_trial_that_hangs, limit=0.5)
-    assert outcome.verdict is Verdict.HUNG and "Connection" in outcome.seen
+    # Its connection was aborted, at whichever call it was by then.
+    assert outcome.verdict is Verdict.HUNG and "Error" in outcome.seen
 
 
-SAY = "import json, sys, time; say = lambda **line: print(json.dumps(line), flush=True); names = sys.argv[2:]; "
+SAY = "import json, sys, time; say = lambda **line: print(json.dumps(line)); names = sys.argv[2:]; "
 PASSED = 'say(rule=names[0], verdict="passed", sent=[], expected="", seen="", reason="", seconds=0); '
 DIES = f'{SAY}say(facts={{}}); say(began=[names[0], "a_trial", "x"]); sys.exit("out of luck")'
-HANGS = f'{SAY}say(facts={{}}); {PASSED}say(began=[names[1], "a_trial", "x"]); time.sleep(60)'
+HANGS = f'{SAY}say(facts={{}}); {PASSED}say(began=[names[1], "a_trial", "x"]); sys.stdout.flush(); time.sleep(60)'
 STARTS = f'{SAY}sys.exit("no FUSE here")'
 
 
-def watched(script: str, count: int) -> Watch:
-    return Watch(RULES[:count], limit=0.3, grace=0.2, command=(sys.executable, "-c", script))
+def watched(script: str, count: int, limit: float = PATIENCE) -> Watch:
+    return Watch(RULES[:count], limit=limit, grace=0.2, command=(sys.executable, "-c", script))
 
 
 def test_a_process_that_dies_costs_the_rule_it_tried_and_no_other() -> None:
@@ -154,7 +156,7 @@ def test_a_process_that_dies_costs_the_rule_it_tried_and_no_other() -> None:
 
 
 def test_a_process_that_hangs_is_ended() -> None:
-    results = list(watched(HANGS, 2).results())
+    results = list(watched(HANGS, 2, limit=0.3).results())
     assert [result.verdict for result in results] == [Verdict.PASSED, Verdict.HUNG]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from rawfuse.tests.waiting import PATIENCE
 from tools.conform.probe import Verdict
 from tools.conform.probes import PROBES
 from tools.conform.runner import Runner
@@ -14,7 +15,7 @@ MFS = [sys.executable, "-c", "import sys; from mfs.cli import main; sys.exit(mai
 
 
 def test_mfs_keeps_every_rule_that_needs_no_server_of_its_own(tmp_path: Path) -> None:
-    runner = Runner(process([*MFS, "mount", "--foreground", "--repo", str(tmp_path / "repo"), "{}"]), patience=20.0)
+    runner = Runner(process([*MFS, "mount", "--foreground", "--repo", str(tmp_path / "repo"), "{}"]), patience=PATIENCE)
     results = list(runner.run(probe for probe in PROBES if not probe.fresh))
     assert [f"{result.probe.name}: {result.detail}" for result in results if result.bad] == []
     assert sum(result.verdict is Verdict.PASSED for result in results) > 250

@@ -11,6 +11,7 @@ import pytest
 from rawfuse.examples.hello import Hello
 from rawfuse.examples.memory import MemoryFS
 from rawfuse.examples.passthrough import Passthrough
+from rawfuse.tests.waiting import PATIENCE
 from tools.conform.choice import UnknownProbe, chosen
 from tools.conform.probe import Probe, Result, Tier, Verdict
 from tools.conform.probes import PROBES
@@ -23,7 +24,7 @@ from .tampering import Tamper, reply, tampered
 LOOKUP, GETATTR, STATFS, INIT = 1, 3, 17, 26
 
 
-def judged(tamper: Tamper, *patterns: str, patience: float = 0.3) -> dict[str, Result]:
+def judged(tamper: Tamper, *patterns: str, patience: float = PATIENCE) -> dict[str, Result]:
     runner = Runner(tampered(tamper), patience=patience)
     return {result.probe.name: result for result in runner.run(chosen(PROBES, patterns))}
 
@@ -49,7 +50,7 @@ def test_a_hang_is_told_and_the_next_probe_has_a_server() -> None:
     def hang(opcode: int, request: bytes, answer: bytes) -> Iterator[bytes]:
         return iter([] if opcode == STATFS else [answer])
 
-    results = judged(hang, "shape.STATFS", "shape.ACCESS")
+    results = judged(hang, "shape.STATFS", "shape.ACCESS", patience=2.0)
     assert results["shape.STATFS"].verdict is Verdict.HUNG
     assert "no reply to STATFS" in results["shape.STATFS"].seen
     assert results["shape.ACCESS"].verdict is Verdict.PASSED
@@ -62,7 +63,7 @@ def test_a_flood_is_told_and_the_next_probe_has_a_server() -> None:
                 yield reply(0, error=8)  # NOTIFY_INC_EPOCH
         yield answer
 
-    results = judged(flood, "shape.STATFS", "shape.ACCESS", patience=5.0)
+    results = judged(flood, "shape.STATFS", "shape.ACCESS")
     assert results["shape.STATFS"].verdict is Verdict.FAILED
     assert "nobody asked for" in results["shape.STATFS"].seen
     assert results["shape.ACCESS"].verdict is Verdict.PASSED
@@ -102,7 +103,7 @@ def test_a_server_that_refuses_init_fails_there_and_nothing_else_can_be_tried() 
 
 
 def test_a_server_that_ends_at_once_is_survived() -> None:
-    runner = Runner(process([sys.executable, "-c", "import sys; sys.exit('out of order')", "{}"]), patience=1.0)
+    runner = Runner(process([sys.executable, "-c", "import sys; sys.exit('out of order')", "{}"]), patience=PATIENCE)
     results = list(runner.run(chosen(PROBES, ["negotiation.answered", "lookup.absent"])))
     verdicts = {result.probe.name: result for result in results}
     assert verdicts["negotiation.answered"].verdict is Verdict.CRASHED
@@ -119,14 +120,14 @@ def without_may(probes: tuple[Probe, ...]) -> list[Probe]:
 
 
 def test_the_hello_example_keeps_every_must_and_should() -> None:
-    results = list(Runner(in_process(Hello), patience=20.0).run(without_may(PROBES)))
+    results = list(Runner(in_process(Hello), patience=PATIENCE).run(without_may(PROBES)))
     assert _broken(results) == []
     assert kept(results, [*Tier])
     assert sum(result.verdict is Verdict.PASSED for result in results) > 100
 
 
 def test_the_passthrough_example_keeps_every_must_and_should_and_leaves_nothing(tmp_path: Path) -> None:
-    results = list(Runner(in_process(lambda: Passthrough(str(tmp_path))), patience=20.0).run(without_may(PROBES)))
+    results = list(Runner(in_process(lambda: Passthrough(str(tmp_path))), patience=PATIENCE).run(without_may(PROBES)))
     assert _broken(results) == []
     assert list(tmp_path.iterdir()) == []
 

@@ -11,6 +11,7 @@ import pytest
 
 from rawfuse.errors import RemoteProtocolError
 from rawfuse.session.server_session import ServerSession
+from rawfuse.tests.waiting import PATIENCE
 from rawfuse.wire import Request
 from rawfuse.wire.opcodes import OPERATIONS
 from tools.fuzz import main
@@ -126,7 +127,7 @@ def test_a_defect_is_found_and_found_again(
     defect: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken(defect, monkeypatch)
-    life = lived(plan(tmp_path, patience=0.3), "server", 0)
+    life = lived(plan(tmp_path, patience=0.3 if defect == "hangs" else PATIENCE), "server", 0)
     assert found in life.findings[0].what
     if defect != "hangs":
         path = write_case(tmp_path, Case("server", 0, life.script, life.findings))

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from rawfuse.tests.commanded import command_serving
 from rawfuse.tests.memoryfs import MemoryFs
 from rawfuse.tests.mounted import mounted
 from rawfuse.trace.exchanges import exchanges
 from rawfuse.trace.opening import read_trace
-from tools.tests.test_top import served
 from tools.trace.command import main
 
 TRACE = [sys.executable, "-m", "tools.trace"]
@@ -63,7 +63,7 @@ def following(*words: str | Path) -> Iterator[Following]:
 def test_our_own_mount_is_followed_with_names_and_kept(tmp_path: Path) -> None:
     mount, kept = tmp_path / "mnt", tmp_path / "t.pcapng"
     mount.mkdir()
-    with served(mount):
+    with command_serving(mount):
         with following("-o", kept, mount) as one:
             assert "every message" in one.lines[0]
             (mount / "file").write_bytes(b"data")

@@ -20,6 +20,8 @@ from .run import LIMIT
 
 __all__ = ["CannotTry", "Watch", "probe_of"]
 
+_STARTING: Final = 60.0
+"""Seconds that a process may take to say something, on a machine that is busy."""
 _DYING: Final = 15.0
 """Seconds that a process may take to end."""
 
@@ -101,8 +103,9 @@ class Watch:
         """What it says, until it ends or says nothing for too long."""
         assert worker.stdout is not None
         fd = worker.stdout.fileno()
-        rest = b""
-        while select.select([fd], [], [], self._limit + self._grace)[0]:
+        rest, patience = b"", max(_STARTING, self._limit + self._grace)
+        while select.select([fd], [], [], patience)[0]:
+            patience = self._limit + self._grace
             data = os.read(fd, 1 << 16)
             if not data:
                 worker.wait(_DYING)

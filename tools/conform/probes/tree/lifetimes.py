@@ -263,6 +263,7 @@ def forget_unknown(k: ConformKernel) -> None:
     "A FORGET of more references than were given out takes those that there are.",
     _NEVER,
     opcodes=("FORGET",),
+    depends=("lifetimes.again",),
 )
 def forget_too_many(k: ConformKernel) -> None:
     made = k.any_file()
