@@ -72,6 +72,10 @@ class Filesystem:
     that it must wait), which becomes a task of its own; an INTERRUPT from the kernel cancels that task and the caller
     gets EINTR. What was read before an `await` may be different after it.
 
+    Or it returns a `concurrent.futures.Future`, such as `executor.submit(os.fsync, fd)` gives. The reply then goes out
+    from the thread that completes it, without a turn of the event loop; an INTERRUPT cancels it as far as a future can
+    be cancelled, which is before its work has begun.
+
     A reply is None (success without data), a struct of `rawfuse.wire`, the packed bytes, or a list or tuple of these,
     which are sent one after another and never joined. Its size is checked against what the request may be answered
     with; a wrong one is logged and becomes EIO.

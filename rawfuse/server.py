@@ -14,6 +14,8 @@ import errno
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from functools import partial
 from time import perf_counter
 from typing import Any, Final
 
@@ -23,6 +25,7 @@ from rawfuse.channel.base import Channel, ChannelClosed, Parts
 from rawfuse.channel.device import DeviceChannel
 from rawfuse.errors import LocalProtocolError, RemoteProtocolError
 from rawfuse.filesystem import Filesystem
+from rawfuse.late import LateReplies
 from rawfuse.notifier import Notifier
 from rawfuse.session.negotiation import Negotiated, Preferences
 from rawfuse.session.replies import Reply
@@ -93,7 +96,8 @@ class Server:
         self._handlers[BatchForget.opcode] = self._batch_forget
         self._handlers[Interrupt.opcode] = self._interrupt
         self._handlers[NotifyReply.opcode] = self._notify_reply
-        self._running: dict[int, trio.CancelScope] = {}
+        self._running: dict[int, trio.CancelScope | Future[Any]] = {}
+        self._late = LateReplies()
         self._early: dict[int, None] = {}
         self._buffer_size = max(8192, 80 + (filesystem.max_write if max_write is None else max_write))
         self._buffer = bytearray(self._buffer_size)
@@ -153,6 +157,7 @@ class Server:
             self._nursery = None
             self.ended.set()
             self.notify.end()
+            self._late.end()
             for reader in (*self._twins, self):
                 reader.channel.close()
             if self.session.negotiated is not None:
@@ -288,6 +293,12 @@ class Server:
             self._send([self.session.error(request.unique, errno.ENOSYS)], request)
         elif isinstance(value, Awaitable):
             self._start(request, value)
+        elif isinstance(value, Future):
+            self._running[request.unique] = value
+            if request.unique in self._early:
+                del self._early[request.unique]
+                value.cancel()
+            self._late.add(value, partial(self._promised, request, self._keep(request)))
         else:
             try:
                 parts = self.session.reply(request, value)
@@ -298,18 +309,40 @@ class Server:
                 self._send(parts, request)
 
     def _start(self, request: Request, waiting: Awaitable[Any]) -> None:
-        """Makes a task of a handler that waits. The read buffer stays with it where its payload lies in there."""
+        """Makes a task of a handler that waits."""
         if self._nursery is None:
             raise LocalProtocolError("a handler can wait only while the server serves")
-        kept = None
-        if isinstance(getattr(request, "data", None), memoryview):
-            kept = self._buffer
-            self._buffer = self._spare.pop() if self._spare else bytearray(self._buffer_size)
+        kept = self._keep(request)
         scope = self._running[request.unique] = trio.CancelScope()
         if request.unique in self._early:
             del self._early[request.unique]
             scope.cancel()
         self._nursery.start_soon(self._run, request, waiting, scope, kept, name=type(request).__name__)
+
+    def _keep(self, request: Request) -> bytearray | None:
+        """Leaves the read buffer to a request that is answered later, where its payload lies in there."""
+        if not isinstance(getattr(request, "data", None), memoryview):
+            return None
+        kept = self._buffer
+        self._buffer = self._spare.pop() if self._spare else bytearray(self._buffer_size)
+        return kept
+
+    def _give_back(self, kept: bytearray | None) -> None:
+        if kept is not None and len(self._spare) < SPARE_BUFFERS:
+            self._spare.append(kept)
+
+    def _promised(self, request: Request, kept: bytearray | None, future: Future[Any]) -> None:
+        """Answers with what a future came to, in the thread that completed it."""
+        self._running.pop(request.unique, None)
+        if future.cancelled():
+            self._send([self.session.error(request.unique, errno.EINTR)], request)
+        elif (error := future.exception()) is not None:
+            self._failed(request, error)
+        elif isinstance(value := future.result(), Awaitable | Future):
+            self._failed(request, TypeError("a future came to something that has to be waited for"))
+        else:
+            self._answer(request, value)
+        self._give_back(kept)
 
     async def _run(
         self, request: Request, waiting: Awaitable[Any], scope: trio.CancelScope, kept: bytearray | None
@@ -323,7 +356,7 @@ class Server:
                 else:
                     # From here on the reply is on its way: an interrupt comes too late.
                     self._running.pop(request.unique, None)
-                    if isinstance(value, Awaitable):
+                    if isinstance(value, Awaitable | Future):
                         self._failed(request, TypeError("a coroutine returned another one; await it inside"))
                     else:
                         self._answer(request, value)
@@ -335,10 +368,9 @@ class Server:
             raise
         finally:
             self._running.pop(request.unique, None)
-            if kept is not None and len(self._spare) < SPARE_BUFFERS:
-                self._spare.append(kept)
+            self._give_back(kept)
 
-    def _failed(self, request: Request, error: Exception) -> None:
+    def _failed(self, request: Request, error: BaseException) -> None:
         """Answers with the errno of an OSError; anything else is a defect, logged and answered with EIO."""
         number = error.errno if isinstance(error, OSError) else None
         if number is None or not 0 < number <= MAX_ERRNO or number == errno.ENOSYS:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from functools import wraps
 from typing import TypeVar
+
+import trio
 
 from mfs.file.content import Content, Unexamined
 from mfs.fuse.attributes import entry_out
@@ -85,11 +88,18 @@ def changing(handler: Callable[[S, R], Reply]) -> Callable[[S, R], Reply]:
     async def later(self: S, request: R) -> Answer:
         await self.room()
         reply = bounded(self, request)
-        return reply if not isinstance(reply, Awaitable) else await reply
+        return await _answer(reply)
 
     async def examined(self: S, request: R, content: Content) -> Answer:
         await self.examine(content)
         reply = bounded(self, request)
-        return reply if not isinstance(reply, Awaitable) else await reply
+        return await _answer(reply)
 
     return bounded
+
+
+async def _answer(reply: Reply) -> Answer:
+    if isinstance(reply, Future):
+        answer: Answer = await trio.to_thread.run_sync(reply.result)
+        return answer
+    return await reply if isinstance(reply, Awaitable) else reply

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from concurrent.futures import Future
 from struct import Struct
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from rawfuse.errors import LocalProtocolError
 from rawfuse.wire import Read, ReadDir, ReadDirPlus
@@ -18,8 +19,9 @@ Part: TypeAlias = bytes | bytearray | memoryview | WireStruct
 Answer: TypeAlias = Part | Sequence[Part] | None
 """A reply's body: nothing, one part or several; structs are packed, bytes are sent as they are."""
 
-Reply: TypeAlias = Answer | Awaitable[Answer]
-"""What a handler returns: its answer, or something to await that gives it."""
+Reply: TypeAlias = Answer | Awaitable[Answer] | Future[Any]
+"""What a handler returns: its answer, something to await that gives it, or a future (of an answer, which its type
+cannot say: futures are invariant) that another thread completes."""
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
 

@@ -17,7 +17,7 @@ async def test_who_retrieves_hears_that_the_connection_ended() -> None:
     ended = trio.Event()
 
     async def retrieve() -> None:
-        with pytest.raises(ChannelClosed, match="the connection (ended|is over)"):
+        with pytest.raises(ChannelClosed, match=r"the connection (ended|is over)"):
             await server.notify.retrieve(5, 0, 4)
         ended.set()
 

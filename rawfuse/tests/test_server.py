@@ -6,8 +6,7 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -20,32 +19,11 @@ from rawfuse.filesystem import Answer, Reply
 from rawfuse.kernel import KEPT, Kernel
 from rawfuse.session.kernel_session import KernelSession
 from rawfuse.tests.memoryfs import ROOT, MemoryFs
+from rawfuse.tests.served import errno_of, failing, served
 from rawfuse.tests.waiting import PATIENCE
 from rawfuse.wire.dirent import Dirent
 from rawfuse.wire.flags import InitFlags
 from rawfuse.wire.opcodes import OPERATIONS
-
-
-@asynccontextmanager
-async def served(filesystem: Filesystem, session: KernelSession | None = None) -> AsyncGenerator[Kernel, None]:
-    """`filesystem` behind a kernel that has sent INIT."""
-    ours, theirs = seqpacket_pair()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(Server(filesystem, theirs).serve)
-        async with Kernel(ours, session) as kernel:
-            await kernel.init()
-            yield kernel
-
-
-def errno_of(call: pytest.ExceptionInfo[BaseException]) -> int | None:
-    assert isinstance(call.value, OSError)
-    return call.value.errno
-
-
-async def failing(kernel: Kernel, request: w.Request) -> int | None:
-    with pytest.raises(OSError) as call:
-        await kernel.call(request)
-    return errno_of(call)
 
 
 async def test_files_are_made_written_read_and_removed() -> None:
