@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Protocol
@@ -192,6 +193,13 @@ class Volume:
         async with self._examining:
             if content.foreign and not content.examined:
                 await Pace().run(examine(content, self._medium))
+
+    def synced(self, node: Node) -> Future[None] | Awaitable[None]:
+        """Done when everything done to `node` so far can no longer be lost.  OSError: the disk did not take it.
+
+        A future, which the thread that waited for the disk completes, where nothing else is being written.
+        """
+        return self.journal.sync_at_once(node) or self.sync(node)
 
     async def sync(self, node: Node) -> None:
         """Return when everything done to `node` so far can no longer be lost.  OSError: the disk did not take it."""

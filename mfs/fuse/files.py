@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable
 
 import trio
 
@@ -171,6 +170,6 @@ class Files(Base):
     def fsyncdir(self, request: wire.FSyncDir) -> Reply:
         return self._sync(request.nodeid)
 
-    def _sync(self, nodeid: int) -> Awaitable[None] | None:
+    def _sync(self, nodeid: int) -> Reply:
         # What cannot change is as safe as it ever was.
-        return None if is_view(nodeid) else self._volume.sync(self._tree.node(nodeid))
+        return None if is_view(nodeid) else self._volume.synced(self._tree.node(nodeid))

@@ -10,9 +10,11 @@ the log from before that point and the one from after it count; see :meth:`Journ
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from typing import TypeAlias
 
 import trio
@@ -73,6 +75,8 @@ class _Taken:
         self.xattrs, tree.unlogged_xattrs = tree.unlogged_xattrs, {}
         self.contents: list[tuple[File, Unlogged]] = []
         self.ranges: list[tuple[int, int, int]] = []
+        self.segments: set[int] = set()
+        self.record = b""
 
     def put_back(self, tree: Tree) -> None:
         for ino, node in self.nodes.items():
@@ -86,6 +90,16 @@ class _Taken:
             file.content.unlogged = unlogged
 
 
+class _UnderWay:
+    """A record that is written while the tree's thread does other things."""
+
+    def __init__(self, taken: _Taken, done: Future[None]) -> None:
+        self.taken = taken
+        self.done = done
+        self.written = False
+        self.error: BaseException | None = None
+
+
 class Journal:
     """The log of one volume, seen from the tree.
 
@@ -95,10 +109,11 @@ class Journal:
 
     def __init__(self, tree: Tree, segments: Segments, log: Log, start_log: Callable[[int, Log], Log]) -> None:
         self.tree = tree
-        self.lock = trio.Lock()
+        self.lock = trio.Semaphore(1, max_value=1)  # one task takes it, and another may give it back
         self._segments = segments
         self._start_log = start_log
         self._next: _Round | None = None
+        self._under_way: _UnderWay | None = None
         self._inlined: list[dict[int, list[tuple[int, int]]]] = [{}]
         """For each log: by segment, the bytes that are in its records."""
         self._logs: list[Log] = [log]
@@ -134,11 +149,89 @@ class Journal:
         if isinstance(current.error, RecordTooLong):
             raise current.error
         if current.error is not None:
-            raise OSError(current.error.errno or errno.EIO, current.error.strerror or str(current.error))
+            raise _told(current.error)
+
+    def sync_at_once(self, node: Node) -> Future[None] | None:
+        """As :meth:`sync`, begun before this returns and completed by the thread that waits for the disk.
+
+        None where that cannot be, because a record or a commit is under way or the log does not take so much:
+        :meth:`sync` then.
+        """
+        self._settle()
+        if self._next is not None:
+            return None
+        try:
+            self.lock.acquire_nowait()
+        except trio.WouldBlock:
+            return None
+        try:
+            taken = self._take([node] if isinstance(node, File) else [])
+        except RecordTooLong:
+            self.lock.release()
+            return None
+        except BaseException:
+            self.lock.release()
+            raise
+        done: Future[None] = Future()
+        done.set_running_or_notify_cancel()  # it can no longer be cancelled
+        under_way = self._under_way = _UnderWay(taken, done)
+        token, log = trio.lowlevel.current_trio_token(), self._logs[-1]
+
+        def persist() -> None:
+            try:
+                self._persist(log, taken)
+            except BaseException as error:  # noqa: BLE001 - told to whoever waits
+                under_way.error = error
+
+        def deliver(_: object) -> None:
+            under_way.written = True
+            with contextlib.suppress(trio.RunFinishedError):
+                token.run_sync_soon(self._settle)
+            if under_way.error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(_told(under_way.error))
+
+        trio.lowlevel.start_thread_soon(persist, deliver)
+        return done
+
+    def _settle(self) -> None:
+        """What follows from a record that :meth:`sync_at_once` began, once it is written; on the tree's thread."""
+        under_way = self._under_way
+        if under_way is None or not under_way.written:
+            return
+        self._under_way = None
+        if under_way.error is None:
+            self._persisted(under_way.taken)
+        else:
+            under_way.taken.put_back(self.tree)
+        self.lock.release()
 
     async def _write(self, current: _Round) -> None:
+        try:
+            taken = self._take(current.files.values())
+            try:
+                await trio.to_thread.run_sync(self._persist, self._logs[-1], taken)
+            except BaseException:
+                taken.put_back(self.tree)
+                raise
+        except OSError as error:
+            current.error = error
+        except BaseException as error:
+            current.error = _told(error)
+            current.done = True
+            raise
+        else:
+            self._persisted(taken)
+        current.done = True
+
+    def _take(self, wanted: Iterable[File]) -> _Taken:
+        """The next record: all that was not logged yet of names and attributes, and of the bytes of `wanted`.
+
+        Any error, :class:`RecordTooLong` too: everything is to be logged still.
+        """
         tree = self.tree
-        files = current.files
+        files = {file.ino: file for file in wanted}
         names, nodes, xattrs = tree.unlogged_names, tree.unlogged, tree.unlogged_xattrs
         if self._committing is not None:
             # A commit that is not durable yet may come to nothing: what it covers is to be said as well.
@@ -153,35 +246,32 @@ class Journal:
         taken.nodes, taken.names, taken.xattrs = nodes, names, xattrs
         parts: list[bytes] = []
         try:
-            segments = self._describe(taken, files.values(), parts)
+            taken.segments = self._describe(taken, files.values(), parts)
             if parts:
                 parts.insert(0, pack_item(NextItem(tree.next_ino)))
-            if parts or segments:
-                await trio.to_thread.run_sync(self._persist, self._logs[-1], segments, b"".join(parts))
-        except BaseException as error:
+            taken.record = b"".join(parts)
+            if len(taken.record) > MAX_PAYLOAD:
+                raise RecordTooLong(len(taken.record))
+        except BaseException:
             taken.put_back(tree)
-            current.error = error if isinstance(error, OSError) else OSError(errno.EIO, f"not logged: {error}")
-            if not isinstance(error, OSError):
-                current.done = True
-                raise
-        else:
-            for number, first, last in taken.ranges:
-                held = self._inlined[-1].setdefault(number, [])
-                if held and held[-1][1] == first:
-                    held[-1] = (held[-1][0], last)
-                else:
-                    held.append((first, last))
-            for file, _ in taken.contents:
-                file.carried = False
-        current.done = True
+            raise
+        return taken
 
-    def _persist(self, log: Log, segments: set[int], record: bytes) -> None:
-        if segments:
-            self._segments.sync(segments)
-        if len(record) > MAX_PAYLOAD:
-            raise RecordTooLong(len(record))
-        if record:
-            log.write(record)
+    def _persist(self, log: Log, taken: _Taken) -> None:
+        if taken.segments:
+            self._segments.sync(taken.segments)
+        if taken.record:
+            log.write(taken.record)
+
+    def _persisted(self, taken: _Taken) -> None:
+        for number, first, last in taken.ranges:
+            held = self._inlined[-1].setdefault(number, [])
+            if held and held[-1][1] == first:
+                held[-1] = (held[-1][0], last)
+            else:
+                held.append((first, last))
+        for file, _ in taken.contents:
+            file.carried = False
 
     def _describe(self, taken: _Taken, files: Iterable[File], parts: list[bytes]) -> set[int]:
         """Fill `parts` with the items of a record; says which segments have to be synced before."""
@@ -305,9 +395,18 @@ class Journal:
             yield from bases
 
     def close(self) -> None:
-        """Let go of the log files."""
+        """Let go of the log files, when what is being written to them is."""
+        if self._under_way is not None:
+            self._under_way.done.exception()
         for log in self._logs:
             log.close()
+
+
+def _told(error: BaseException) -> OSError:
+    """What whoever waits for a record is told of an error that may be anything."""
+    if isinstance(error, OSError):
+        return OSError(error.errno or errno.EIO, error.strerror or str(error))
+    return OSError(errno.EIO, f"not logged: {error}")
 
 
 def _without(wanted: list[tuple[int, int]], held: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

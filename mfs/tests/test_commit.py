@@ -152,7 +152,7 @@ async def test_a_record_that_comes_while_a_commit_begins_is_not_played_onto_it(t
         async with trio.open_nursery() as nursery:
             nursery.start_soon(volume.journal.sync, file)
             # Its record is being written: the log is empty still, and will not be at the point in time.
-            while not volume.journal.lock.locked():
+            while volume.journal.lock.value:
                 await trio.lowlevel.checkpoint()
             volume.tree.rename(root(volume), b"a", root(volume), b"b")
             nursery.start_soon(volume.commit)
