@@ -21,6 +21,7 @@ SYNCS = 200
 PAUSE = 0.05
 TIB = 1 << 40
 ENTRIES = 1_000_000
+PARTS = 10  # each by a command of its own, which must not take too long
 
 # Writes files of 512 MiB of ever new bytes, four of them at a time, until it is ended.
 _WRITER = """
@@ -176,7 +177,8 @@ def _crowded(ground: Ground, top: Path) -> Path:
     directory = top / "crowded"
     if not directory.exists():
         directory.mkdir()
-        ground.caller.create(directory, "entry-", ground.settings.count(ENTRIES), 0)
+        for part in range(PARTS):
+            ground.caller.create(directory, f"entry-{part}-", ground.settings.count(ENTRIES) // PARTS, 0)
     return directory
 
 
