@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -17,9 +19,13 @@ from mfs.cli.mounts import is_beneath
 from mfs.repo import holder_of
 from rawfuse.mount import mount_entries, umount
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 CHECKOUT = Path(__file__).parents[2]
 MFS = (sys.executable, "-m", "mfs")
+_WAITS = re.compile(
+    r"^mfs umount: (.* is still committing to .*|.* is unmounted here, but .*|done after \d+ s)\n", re.M
+)
+"""What `mfs umount` says when it takes longer than usual, which is the machine's affair."""
 
 
 class Place:
@@ -47,7 +53,8 @@ class Place:
         return self.run([*MFS, *words], **variables)
 
     def run(self, command: Sequence[str | Path], **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        """Run any command; its `stderr` is without what `mfs umount` says of a wait."""
+        ran = subprocess.run(
             command,
             cwd=self.path,
             env=self.environment | variables,
@@ -57,6 +64,22 @@ class Place:
             timeout=PATIENCE,
             check=False,
         )
+        ran.stderr = _WAITS.sub("", ran.stderr)
+        return ran
+
+    def at_a_terminal(self, *words: str | Path) -> str:
+        """Run the command with a terminal for its output, and return what it shows there. It has to succeed."""
+        ours, theirs = pty.openpty()
+        with subprocess.Popen([*MFS, *words], stdout=theirs, stderr=theirs, env=self.environment) as running:
+            os.close(theirs)
+            shown = b""
+            # EIO, when nobody has the other side any more.
+            with contextlib.suppress(OSError):
+                while part := os.read(ours, 4096):
+                    shown += part
+        os.close(ours)
+        assert running.returncode == 0, shown
+        return shown.decode()
 
     def start(self, *words: str | Path) -> subprocess.Popen[str]:
         """Start the command and let it run."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mfs.tests.commanding import MFS, Place, new_place
+from mfs.tests.commanding import Place, new_place
 
 
 @pytest.fixture
@@ -117,18 +115,6 @@ def test_sync_refuses_trees_that_lie_in_one_another(place: Place, source: Path) 
 
 
 def test_sync_shows_a_person_a_summary(place: Place, source: Path) -> None:
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [*MFS, "sync", source, place.path / "target"], stdout=theirs, stderr=theirs, env=place.environment
-    ) as running:
-        os.close(theirs)
-        text = b""
-        try:
-            while part := os.read(ours, 4096):
-                text += part
-        except OSError:  # EIO: it has ended
-            pass
-        assert running.wait() == 0
-    os.close(ours)
-    assert b"0 kept, 3 created; " in text
-    assert b"written" in text
+    text = place.at_a_terminal("sync", source, place.path / "target")
+    assert "0 kept, 3 created; " in text
+    assert "written" in text

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mfs.repo import holder_of
-from mfs.tests.commanding import MFS, Place, is_running, new_place, until
+from mfs.tests.commanding import MFS, PATIENCE, Place, is_running, new_place, until
 from rawfuse.mount import mount_entries
 
 pytestmark = pytest.mark.kernel("root")
@@ -91,7 +91,7 @@ def test_the_command_has_our_directory_and_streams(place: Place) -> None:
         input="read\n",
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
     assert (ran.stdout, ran.stderr) == (f"{place.home}\nread\n", "wrong\n")
@@ -117,7 +117,7 @@ def test_a_signal_reaches_the_command(place: Place) -> None:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         running.send_signal(signal.SIGTERM)
-        output, errors = running.communicate(timeout=30)
+        output, errors = running.communicate(timeout=PATIENCE)
     assert (running.returncode, output, errors) == (7, "caught\n", "")
 
 
@@ -129,7 +129,7 @@ def test_it_waits_for_what_the_command_left_behind(place: Place) -> None:
         assert running.stderr is not None
         waiting = running.stderr.readline()
         release.touch()
-        running.communicate(timeout=30)
+        running.communicate(timeout=PATIENCE)
     assert running.returncode == 3
     assert re.fullmatch(r"mfs run: waiting for process \d+ \(sh\) has open .*/mnt(; .*)?\n", waiting)
     assert shell(place, 'cat "$MFS/late"').stdout == "late\n"
@@ -143,7 +143,7 @@ def test_a_signal_ends_the_waiting(place: Place) -> None:
         assert "waiting for process" in running.stderr.readline()
         running.send_signal(signal.SIGTERM)
         running.send_signal(signal.SIGTERM)
-        running.communicate(timeout=30)
+        running.communicate(timeout=PATIENCE)
         os.kill(sleeping, signal.SIGKILL)
     assert running.returncode == 0
     assert shell(place, 'cat "$MFS/file"').stdout == "content\n"
@@ -203,7 +203,7 @@ def test_the_shell_is_run_where_no_command_is_named(place: Place) -> None:
         input='echo "in $MFS"; exit 5',
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
     assert (ran.returncode, ran.stdout.startswith(f"in {place.path}/tmp/mfs-")) == (5, True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mfs.tests.commanding import MFS, Place, new_place
+from mfs.tests.commanding import MFS, PATIENCE, Place, new_place
 
 pytestmark = pytest.mark.kernel("root")
 
@@ -190,7 +189,7 @@ def test_a_path_is_found_by_links_and_from_within(place: Place) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert [json.loads(line)["cid"] for line in ran.stdout.splitlines()] == [cid, cid]
 
@@ -220,11 +219,7 @@ def test_in_a_pipe_it_is_fields_under_a_heading(place: Place) -> None:
 
 def test_on_a_terminal_it_is_a_paragraph(place: Place) -> None:
     write(place.mnt / "file", 3 * MIB)
-    ours, theirs = pty.openpty()
-    subprocess.run([*MFS, "stat", place.mnt / "file"], env=place.environment, stdout=theirs, check=True, timeout=30)
-    text = os.read(ours, 4096).decode()
-    os.close(ours)
-    os.close(theirs)
+    text = place.at_a_terminal("stat", place.mnt / "file")
     lines = text.splitlines()
     assert lines[0] == f"{place.mnt}/file"
     assert "  size      3145728 (3.0 MiB)" in lines

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trio
 
+from mfs.log import Log
 from mfs.tests.volume_work import make, opened, write
 from mfs.volume import Volume
+from rawfuse.tests.waiting import PATIENCE
 from tools.powercut.events import Names, Sync, Write
 from tools.powercut.recording import Recording, recording
 
@@ -77,15 +80,24 @@ async def test_many_callers_share_a_sync(disk: Disk, volume: Volume) -> None:
     assert disk.syncs() == [LOG]
 
 
-async def test_who_comes_while_a_sync_runs_shares_the_next_one(disk: Disk, volume: Volume) -> None:
+async def test_who_comes_while_a_sync_runs_shares_the_next_one(
+    disk: Disk, volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came, write_record = threading.Event(), Log.write
+
+    def write_when_all_came(log: Log, record: bytes) -> None:
+        assert came.wait(PATIENCE)
+        write_record(log, record)
+
+    monkeypatch.setattr(Log, "write", write_when_all_came)
     files = [make(volume, f"file{n}", b"%d" % n * 100) for n in range(50)]
     disk.begin()
     async with trio.open_nursery() as nursery:
         for file in files:
             nursery.start_soon(volume.sync, file)
             await trio.lowlevel.checkpoint()
-    assert set(disk.syncs()) == {LOG}
-    assert len(disk.syncs()) <= 10
+        came.set()
+    assert disk.syncs() == [LOG, LOG]
 
 
 async def test_an_fsync_does_not_wait_for_what_others_write(disk: Disk, volume: Volume) -> None:
