@@ -1,4 +1,4 @@
-"""The dissector's text: tables of what the schemas and records say, and the engine that reads them."""
+"""The dissector's text: tables of what the schemas and records say, and behind them the engine that reads them."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ _HEAD: Final = """\
 
 local fuse = Proto("{protocol}", "FUSE kernel protocol")
 """
+_ENGINE: Final = ("learned.lua", "walk.lua", "messages.lua")
+"""One script, whose parts stand in this order: each uses what those before it have made."""
 _TAIL: Final = """
 DissectorTable.get("wtap_encap"):add((wtap_encaps or wtap).{encapsulation}, fuse)
 """
@@ -63,7 +65,7 @@ def dissector(encapsulation: str | None = "USER0") -> str:
     for one in lua_fields({0: "success"} | errnos).values():
         parts += _field(one)
     parts += ["setmetatable(BITS, { __index = function() end })", "", *_structs(), *_sizes(), *_records()]
-    parts += ["", files(__package__).joinpath("engine.lua").read_text("ascii")]
+    parts += ["", *(files(__package__).joinpath(name).read_text("ascii") for name in _ENGINE)]
     if encapsulation is not None:
         parts.append(_TAIL.format(encapsulation=encapsulation))
     return "\n".join(parts)
