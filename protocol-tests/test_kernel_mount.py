@@ -11,24 +11,29 @@ from pathlib import Path
 
 import pytest
 
+from rawfuse.cli import main
 from rawfuse.mount import (
     DeadMountError,
     DeviceError,
     MountOptionError,
     MountPointError,
     UnmountError,
+    _syscalls,
     bind_mount,
     clean_dead_mount,
     dead_mount,
     find_mount,
+    fuse_connections,
     mount,
     mount_detached,
     mount_entries,
+    open_device,
     umount,
 )
 from rawfuse.mount.mounting import Method
 from rawfuse.tests.memoryfs import MemoryFs
 from rawfuse.tests.mounted import mounted
+from tools.conform.linux.stage.fuseblk import mount_block_device
 
 pytestmark = pytest.mark.kernel("root")
 
@@ -56,7 +61,7 @@ def test_every_way_of_mounting_shows_the_same_mount(point: Path, method: Method)
         assert entry is not None and (entry.source, entry.fstype) == ("a,b", "fuse.kind")
         assert {"nosuid", "nodev", "rw"} <= set(entry.options)
         assert {"max_read=65536", "allow_other"} <= set(entry.super_options)
-        assert mounted_here.connection == entry.device[1] and mounted_here.is_standing()
+        assert mounted_here.connection == entry.connection and mounted_here.is_standing()
         assert not os.get_blocking(mounted_here.fd) and not os.get_inheritable(mounted_here.fd)
         assert len(os.read(mounted_here.fd, 1 << 17)) == 104, "INIT"
         os.close(mounted_here.fd)
@@ -127,12 +132,31 @@ def test_a_file_can_be_the_mount_point(tmp_path: Path) -> None:
 
 def test_a_detached_mount_leaves_no_trace() -> None:
     with mount_detached() as here:
-        assert here.connection not in {entry.device[1] for entry in mount_entries() if entry.is_fuse}
+        assert here.connection not in {entry.connection for entry in mount_entries() if entry.is_fuse}
         assert len(os.read(here.fd, 1 << 17)) == 104
     with pytest.raises(OSError) as error:
         os.read(here.fd, 1 << 17)
     assert error.value.errno == errno.ENODEV
     os.close(here.fd)
+
+
+def test_the_mount_of_a_block_device_is_found_by_its_connection(point: Path) -> None:
+    here = mount_block_device(fd := open_device())
+    _syscalls.move_mount(here.root_fd, os.fsencode(point))
+    try:
+        entry = find_mount(point)
+        assert entry is not None and entry.fstype == "fuseblk" and entry.device[0] != 0
+        assert entry.connection == here.connection
+        assert [one.mounts for one in fuse_connections() if one.number == here.connection] == [[entry]]
+        assert main(["abort", str(point)]) == 0
+        with pytest.raises(OSError) as over:
+            os.read(fd, 1 << 17)
+        assert over.value.errno == errno.ENODEV
+    finally:
+        here.abort()
+        umount(point, lazy=True)
+        here.close()
+        os.close(fd)
 
 
 def test_a_bind_mount_shows_a_directory_of_it_read_only(point: Path) -> None:

@@ -120,7 +120,7 @@ class Mount:
             self._close()
             raise ServerFailed(f"cannot mount: {report or 'the server died'}\n{self.logged()}")
         entry = find_mount(self.path)
-        self._connection = entry.device[1] if entry is not None else None
+        self._connection = entry.connection if entry is not None else None
 
     def _report(self) -> str:
         """The next line the server writes; empty when it is gone."""

@@ -24,7 +24,7 @@ def mount() -> Iterator[Mount]:
 def watching(mount: Mount) -> Watched:
     entry = find_mount(mount.path)
     assert entry is not None
-    watched = watch(entry.device[1])
+    watched = watch(entry.connection)
     assert watched is not None
     return watched
 

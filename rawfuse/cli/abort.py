@@ -37,7 +37,7 @@ def _connection_at(place: str) -> int:
     """The number of the connection meant; looks at the mount table alone, as the mount itself may hang."""
     entry = find_mount(place)
     if entry is not None and entry.is_fuse:
-        return entry.device[1]
+        return entry.connection
     if entry is None and place.isdigit() and not os.path.lexists(place):
         return int(place)
     raise LookupError(f"{place} is not the mount point of a FUSE file system; `rawfuse list` shows what is")

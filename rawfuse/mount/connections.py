@@ -36,7 +36,7 @@ class Connection:
     """One connection.
 
     Attributes:
-        number: its name in fusectl, the minor of st_dev.
+        number: its name in fusectl; see :attr:`MountEntry.connection`.
         waiting: requests that are not answered yet, or None where fusectl does not tell us.
         mounts: where it is mounted, as we see it, or else as its server does.
         servers: the processes that have its device open; none: it is dead, or theirs are not ours to look at.
@@ -79,7 +79,7 @@ def fuse_connections() -> list[Connection]:
 
     for entry in mount_entries():
         if entry.is_fuse:
-            at(entry.device[1]).mounts.append(entry)
+            at(entry.connection).mounts.append(entry)
     for number, process in _servers():
         at(number).servers.append(process)
     try:
@@ -110,7 +110,7 @@ def _mounts_of(connection: Connection) -> list[MountEntry]:
             lines = Path(f"/proc/{server.pid}/mountinfo").read_bytes().splitlines()
         except OSError:
             continue
-        entries = [e for e in parse_mountinfo(lines) if e.is_fuse and e.device[1] == connection.number]
+        entries = [e for e in parse_mountinfo(lines) if e.is_fuse and e.connection == connection.number]
         if entries:
             return entries
     return []

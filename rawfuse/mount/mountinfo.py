@@ -16,7 +16,7 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
 class MountEntry(NamedTuple):
-    """One line. `device` is (major, minor): for a FUSE mount the minor names the connection in fusectl."""
+    """One line. `device` is (major, minor)."""
 
     mount_id: int
     parent_id: int
@@ -31,6 +31,14 @@ class MountEntry(NamedTuple):
     @property
     def is_fuse(self) -> bool:
         return self.fstype in ("fuse", "fuseblk") or self.fstype.startswith(("fuse.", "fuseblk."))
+
+    @property
+    def connection(self) -> int:
+        """Of a FUSE mount: the number of its connection, the whole device number as Linux has it inside.
+
+        The major is 0 unless it is a block device that is mounted (fuseblk): then the minor alone would be another's.
+        """
+        return self.device[0] << 20 | self.device[1]
 
 
 def _text(field: bytes) -> str:

@@ -67,7 +67,7 @@ class Mounted:
         entry = find_mount(self.mountpoint)
         if entry is None or not entry.is_fuse or connection_over(self.fd, self.connection):
             return False
-        return self.connection is None or entry.device[1] == self.connection
+        return self.connection is None or entry.connection == self.connection
 
     def unmount(self, *, lazy: bool = True, force: bool = False) -> None:
         """Takes it away; does nothing when it is gone already, another mount lies over it, or it was passed on.
@@ -268,7 +268,7 @@ def _connection(fd: int, path: str) -> int | None:
     number = connection_of(fd)
     if number is None:
         entry = find_mount(path)
-        number = entry.device[1] if entry is not None and entry.is_fuse else None
+        number = entry.connection if entry is not None and entry.is_fuse else None
     return number
 
 

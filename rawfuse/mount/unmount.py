@@ -81,7 +81,7 @@ def clean_dead_mount(path: str | os.PathLike[str]) -> int:
 def abort_connection(connection: int) -> bool:
     """Fails every request of a FUSE connection, now and later, through fusectl; False when that is not mounted.
 
-    `connection` is the minor of the mount's device number. The reader of the device sees ENODEV, or ECONNABORTED
+    `connection` is :attr:`MountEntry.connection`. The reader of the device sees ENODEV, or ECONNABORTED
     when FUSE_ABORT_ERROR was agreed on.
     """
     try:

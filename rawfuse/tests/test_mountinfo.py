@@ -20,6 +20,11 @@ def test_a_line_is_taken_apart() -> None:
     assert entry.is_fuse
 
 
+def test_the_connection_of_a_block_device_is_not_that_of_its_minor() -> None:
+    lines = [b"1 0 0:35 / /a rw - fuse.x x rw", b"2 0 8:35 / /b rw - fuseblk /dev/sdc3 rw"]
+    assert [entry.connection for entry in parse_mountinfo(lines)] == [35, 8 << 20 | 35]
+
+
 def test_optional_fields_may_be_absent() -> None:
     (entry,) = parse_mountinfo([b"1 0 0:2 / / rw - tmpfs none rw"])
     assert entry.fstype == "tmpfs" and not entry.is_fuse

@@ -138,7 +138,7 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
 def test_a_mount_is_watched_from_outside_as_long_as_one_looks(mounted: Path) -> None:
     entry = find_mount(mounted)
     assert entry is not None
-    number = entry.device[1]
+    number = entry.connection
     found: list[Exchange] = []
     for name in (b"first", b"second"):
         watched = watch(number)
@@ -158,7 +158,7 @@ def test_a_mount_is_watched_from_outside_as_long_as_one_looks(mounted: Path) -> 
 def test_it_ends_with_the_mount(mounted: Path) -> None:
     entry = find_mount(mounted)
     assert entry is not None
-    watched = watch(entry.device[1])
+    watched = watch(entry.connection)
     assert watched is not None
     with watched:
         subprocess.run(["umount", mounted], check=True)
@@ -170,7 +170,7 @@ async def test_programs_that_serve_a_block_are_watched_too(tmp_path: Path) -> No
     def look() -> Traced:
         entry = find_mount(tmp_path)
         assert entry is not None
-        watched = watch(entry.device[1])
+        watched = watch(entry.connection)
         assert watched is not None
         with watched:
             (tmp_path / "made").mkdir()

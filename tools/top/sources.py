@@ -16,7 +16,7 @@ from rawfuse.trace.watching import Watched, watch
 
 from .live import Live
 
-__all__ = ["EVENTS_SAY", "NoSuchMount", "Place", "Sources", "connection_of", "place_of"]
+__all__ = ["EVENTS_SAY", "NoSuchMount", "Place", "Sources", "place_of"]
 
 EVENTS_SAY: Final = "the kernel's events: no names and no data, no FORGETs, INTERRUPTs or notifications"
 _HEADERS: Final = 64
@@ -41,12 +41,6 @@ class Place(NamedTuple):
     waiting: int | None = None
 
 
-def connection_of(entry: MountEntry) -> int:
-    """The number by which the kernel calls the connection of a mount."""
-    major, minor = entry.device
-    return major << 20 | minor
-
-
 def place_of(text: str) -> Place:
     """The connection that a path lies in, or that has this number; asks no file system anything.
 
@@ -61,7 +55,7 @@ def place_of(text: str) -> Place:
     for spelled in (os.path.abspath, canonical):
         found = _mount_over(spelled(text))
         if found is not None and found.is_fuse:
-            return Place(connection_of(found), found.mountpoint, "")
+            return Place(found.connection, found.mountpoint, "")
     raise NoSuchMount(f"{text} is in no FUSE mount; `rawfuse list` shows all")
 
 
@@ -121,7 +115,7 @@ class Sources:
 
     def look(self) -> None:
         """Finds connections that are new, and how each can be watched."""
-        there = {connection_of(one.mounts[0]) if one.mounts else one.number: one for one in fuse_connections()}
+        there = {one.number: one for one in fuse_connections()}
         if self._all:
             for number, one in there.items():
                 self.places.setdefault(number, Place(number, _mountpoint(one), ""))

@@ -23,7 +23,7 @@ NOBODY = 65534
 def a_detached_mount_leaves_no_trace(_: str) -> None:
     with mount_detached() as here:
         # Of this mount: others come and go meanwhile.
-        seen = [one.mountpoint for one in mount_entries() if one.is_fuse and one.device[1] == here.connection]
+        seen = [one.mountpoint for one in mount_entries() if one.is_fuse and one.connection == here.connection]
         same(seen, [], "where it is in /proc/self/mountinfo")
         same(len(os.read(here.fd, BUFFER)), 104, "bytes of INIT")
     with raises(OSError, errno.ENODEV):
