@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from rawfuse.mount import Connection, MountError, fuse_connections, mount_fusectl
 
-__all__ = ["main"]
+__all__ = ["escaped", "main"]
 
 _COLUMNS = ("CONNECTION", "MOUNTPOINT", "TYPE", "SOURCE", "WAITING", "PID", "COMMAND")
 _ABSENT = "-"
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="List FUSE connections: where they are mounted, requests that wait, who serves them.",
         epilog="One line for each mount point and server; `-` is what is not there or cannot be known. A connection "
         "without a server is dead, or its server is not yours to look at. In a pipe: columns separated by tabs, with "
-        "\\t, \\n and \\\\ in them so written, and no heading.",
+        "\\t, \\n and \\\\ in them so written, and no heading; so are other characters that cannot be shown.",
     )
     parser.add_argument("--json", action="store_true", help="an object for each connection, in one array")
     arguments = parser.parse_args(argv)
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _table([_COLUMNS, *rows])
     else:
         for row in rows:
-            print("\t".join(_escaped(cell) for cell in row))
+            print("\t".join(escaped(cell) for cell in row))
     return 0
 
 
@@ -67,12 +67,13 @@ def _rows(connection: Connection) -> list[tuple[str, ...]]:
     return [(str(connection.number), *place, waiting, *server) for place in mounts for server in servers]
 
 
-def _escaped(cell: str) -> str:
-    return cell.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+def escaped(cell: str) -> str:
+    """Text of others for a table: a path or a command may have bytes that are no text, or order a terminal about."""
+    return "".join(char if char.isprintable() and char != "\\" else repr(char)[1:-1] for char in cell)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> None:
-    rows = [[_escaped(cell) for cell in row] for row in rows]
+    rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS) - 1)]
     for row in rows:
         print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))

@@ -103,6 +103,14 @@ def test_the_screen_keeps_to_its_size_and_says_what_is_not_known() -> None:
     assert shown[1].split() == ["3", "READ", "7", "1", "3.5", "12.2", "-", "2", "2000000", "cat,a\\tb"]
 
 
+def test_what_others_are_called_does_nothing_to_the_terminal() -> None:
+    row = Row(3, "READ", 7, 1, 3.5, 12.25, None, 2, 2e6, ("\033]0;owned", "\udcff"))
+    text = screen([row], [Place(3, "/mnt\033[2J\udcff\n", "messages")], lost=0, trouble="", width=200, height=20)
+    text.encode()
+    assert "/mnt\\x1b[2J\\udcff\\n" in text
+    assert "\\x1b]0;owned,\\udcff" in text
+
+
 @pytest.mark.parametrize("text", ["/", "/proc/1", "4294967"])
 def test_what_is_no_mount_is_told(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(NoSuchMount):
@@ -157,7 +165,7 @@ def test_our_own_mounts_are_watched_message_by_message(tmp_path: Path) -> None:
     assert entry is not None
     (place,) = found["mounts"]
     assert place.pop("waiting") in (None, 0, 1)
-    assert place == {"connection": entry.device[1], "mountpoint": str(tmp_path), "source": "messages"}
+    assert place == {"connection": entry.connection, "mountpoint": str(tmp_path), "source": "messages"}
     rows = {row["opcode"]: row for row in found["opcodes"]}
     assert rows["GETXATTR"]["errors"] > 0
     assert rows["MKDIR"]["count"] > 0

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from rawfuse.cli.listing import escaped
+
 from .live import Row
 from .sources import EVENTS_SAY, Place
 
@@ -48,7 +50,7 @@ def _number(value: float | None) -> str:
 
 def cells(row: Row) -> list[str]:
     """A row as texts, in the order of the columns."""
-    programs = ",".join(row.programs).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+    programs = ",".join(map(escaped, row.programs))
     return [
         str(row.connection),
         row.opcode,
@@ -105,7 +107,7 @@ def screen(rows: Sequence[Row], places: Iterable[Place], *, lost: int, trouble: 
     ]
     for place in shown[: max(1, height // 4)]:
         said = {"messages": "every message", "events": EVENTS_SAY}.get(place.source, f"not watched: {trouble}")
-        name = place.mountpoint or "(not mounted here)"
+        name = escaped(place.mountpoint) or "(not mounted here)"
         name += f", {place.waiting} waiting" if place.waiting else ""
         lines.append(f"{place.connection:>5}  {name}  {_FAINT}{said}{_PLAIN}")
     lines += ["", *table(rows, colours=True)]
