@@ -201,11 +201,14 @@ class Naming:
     def _link(self, name: bytes, target: bytes) -> None:
         above = self._above()
         old = self._tree.child(above, name)
-        if old is not None and old.target == target:
-            return
+        if old is not None:
+            if not isinstance(old, Directory) and old.target == target:
+                return
+            self._drop(name)
+            if self._tree.child(above, name) is not None:
+                # The directory of a key that is gone, with something in it.
+                return
         with self.opened():
-            if old is not None:
-                self._tree.unlink(above, name)
             self._tree.create(above, name, stat.S_IFLNK | 0o777, os.getuid(), os.getgid(), target=target)
         self._changed(name)
 
