@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -74,11 +76,13 @@ class Watch:
     def _one_process(self) -> Iterator[Result]:
         command = [*self._command, str(self._limit), *self._left]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-        ) as worker:
-            assert worker.stdout is not None and worker.stderr is not None
-            os.set_blocking(worker.stdout.fileno(), False)
+        # What it complains of goes to a file: nobody reads a pipe before it has ended.
+        with (
+            tempfile.TemporaryFile() as complaints,
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, env=environment
+            ) as worker,
+        ):
             began: list[str] = []
             try:
                 for line in self._lines(worker):
@@ -94,7 +98,8 @@ class Watch:
                 self._end(worker)
             if not self._left:
                 return
-            words = worker.stderr.read().decode("utf-8", "replace").strip()
+            complaints.seek(0)
+            words = complaints.read().decode("utf-8", "replace").strip()
             if not began:
                 raise CannotTry(words.splitlines()[-1] if words else f"exit status {worker.returncode}")
             yield self._lost(began, hung, words, worker.returncode)
@@ -108,7 +113,8 @@ class Watch:
             patience = self._limit + self._grace
             data = os.read(fd, 1 << 16)
             if not data:
-                worker.wait(_DYING)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    worker.wait(_DYING)
                 return
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
