@@ -73,6 +73,16 @@ async def named(volume: Volume, name: str) -> Commit:
     return commit
 
 
+async def worked_on(volume: Volume, seed: int, *, commits: int) -> Worker:
+    """Changes at random: so many commits, the last of them the snapshot `then`, and one more."""
+    worker = Worker(volume, seed)
+    for number in range(commits + 1):
+        for _ in range(20):
+            worker.step()
+        await (volume.commit() if number != commits - 1 else named(volume, "then"))
+    return worker
+
+
 # -- what goes
 
 
@@ -300,15 +310,7 @@ async def test_changes_meanwhile_are_safe(tmp_path: Path, seed: int, monkeypatch
     # Slices of nothing: others run after every step.
     monkeypatch.setattr("mfs.pace.SLICE", 0.0)
     with opened(tmp_path / "repo") as volume:
-        worker = Worker(volume, seed)
-        for _ in range(4):
-            for _ in range(20):
-                worker.step()
-            await volume.commit()
-        await named(volume, "then")
-        for _ in range(20):
-            worker.step()
-        await volume.commit()
+        worker = await worked_on(volume, seed, commits=4)
         done = trio.Event()
 
         async def change() -> None:
@@ -379,15 +381,7 @@ async def test_a_crash_meanwhile_leaves_everything_whole(
     monkeypatch.setattr("mfs.gc.collection._BATCH", 20)
     monkeypatch.setattr("mfs.gc.collection._RANGES", 1)
     with opened(tmp_path / "repo") as volume:
-        worker = Worker(volume, seed)
-        for _ in range(3):
-            for _ in range(25):
-                worker.step()
-            await volume.commit()
-        await named(volume, "then")
-        for _ in range(20):
-            worker.step()
-        await volume.commit()
+        await worked_on(volume, seed, commits=3)
         want = built(volume)
         original = volume.store.write
         copies: list[Path] = []

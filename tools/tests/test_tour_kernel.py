@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rawfuse.tests.waiting import PATIENCE
 from tools.decode.lines import name_of
 from tools.tests.tour_answers import HANGS, HEAD, MISTAKES, SOLUTIONS
 from tools.tour import stage
@@ -42,6 +43,12 @@ def test_a_kernel_that_lacks_a_request_is_told_as_well(name: str, step: int, lab
     assert match(told.story, older, program(told)).faults == 0
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told may come late on a machine that is busy; it is waited for no longer than until it comes."""
+    monkeypatch.setattr(stage, "LATE", PATIENCE)
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "LATE", 0.1)
@@ -72,7 +79,7 @@ def test_a_server_that_cannot_be_made_is_an_error_with_what_it_said() -> None:
     assert "ZeroDivisionError" in failed.value.said
 
 
-def judged(number: int, directory: Path, answer: str | None, patience: float = 10.0) -> Verdict:
+def judged(number: int, directory: Path, answer: str | None, patience: float = PATIENCE) -> Verdict:
     """`answer`: a class on top of the skeleton; None: the skeleton as it is."""
     exercise = EXERCISES[number]
     file, name = directory / "skeleton.py", exercise.name
@@ -92,7 +99,7 @@ def test_the_right_answer_solves_an_exercise(number: int, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("number", EXERCISES)
 def test_the_untouched_skeleton_does_not(number: int, tmp_path: Path) -> None:
-    verdict = judged(number, tmp_path, None, 1.0 if number == 8 else 10.0)
+    verdict = judged(number, tmp_path, None, 2.0 if number == 8 else PATIENCE)
     assert not verdict.good
     last = verdict.findings[-1]
     assert last.shown is not None, "it names the message that shows it"
@@ -101,7 +108,7 @@ def test_the_untouched_skeleton_does_not(number: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_named(name: str, tmp_path: Path) -> None:
     number, answer, hint = MISTAKES[name]
-    verdict = judged(number, tmp_path, answer, 1.0 if name in HANGS else 10.0)
+    verdict = judged(number, tmp_path, answer, 2.0 if name in HANGS else PATIENCE)
     assert not verdict.good
     assert hint in f"{verdict.findings[-1].text} {verdict.findings[-1].hint}"
 
