@@ -6,7 +6,8 @@ nothing needs a lock; hashing large leaves, and every wait for the disk, are a w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from typing import TypeVar
 
 from mfs.commit.files import FileBuilder
 from mfs.commit.point import PointInTime, Taken
@@ -40,6 +41,8 @@ from mfs.unixfs.symlink import symlink_block
 
 _TOPS = (ROOT_INO, IPNS_INO)
 """The directories that no other directory names."""
+
+T = TypeVar("T")
 
 _PENDING = 4 << 20
 _PENDING_BLOCKS = 20_000
@@ -125,6 +128,17 @@ class Builder:
             await self._flush()
         await self._pace.rest()
 
+    async def _run(self, steps: Generator[None, None, T]) -> T:
+        """Run `steps`, which put blocks, to their end, and write those out when they have become many."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            if self._pace.due or self._store.pending_bytes > _PENDING:
+                await self._breathe()
+
     # -- directories ----------------------------------------------------------------------------------------------
 
     async def _directories(self) -> None:
@@ -181,7 +195,7 @@ class Builder:
                 self.built.links[ino] = Link(root, 0, made_of.tsize)
                 self.built.stats[ino] = stats
                 return
-        cid, tsize, stats = await self._pace.run(
+        cid, tsize, stats = await self._run(
             update_directory(self._profile, root, changes, stats, self._store.get, self._store.put, *self._stamp(ino))
         )
         self.built.links[ino] = Link(cid, 0, tsize)
@@ -265,7 +279,7 @@ class Builder:
         edits.sort()
         if self._pace.due:
             await self._breathe()
-        self.built.meta = await self._pace.run(self._meta.update(edits))
+        self.built.meta = await self._run(self._meta.update(edits))
 
     def _record(self, ino: int, taken: Taken) -> bytes:
         link = self.built.links.get(ino)

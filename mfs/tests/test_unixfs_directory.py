@@ -14,7 +14,7 @@ from mfs.unixfs import hamt
 from mfs.unixfs.cid import CID, RAW, cid_v1
 from mfs.unixfs.dagpb import decode_node
 from mfs.unixfs.data import DataType, Mtime, decode_data
-from mfs.unixfs.directory import DirStats, directory_stats, entries, lookup
+from mfs.unixfs.directory import DirStats, directory_stats, entries, lookup, update_directory
 from mfs.unixfs.errors import DirectoryTooDeep, MalformedBlock, WrongKind
 from mfs.unixfs.layout import Link
 from mfs.unixfs.murmur3 import murmur3_x64_64
@@ -103,6 +103,29 @@ def test_a_small_change_to_a_sharded_directory_touches_only_its_path() -> None:
     changed, _tsize, _stats = blocks.directory(V1, {b"entry-000123": link(5)}, root, stats)
     assert changed != root
     assert blocks.gets == blocks.puts <= 3
+
+
+def test_many_changes_of_a_large_directory_are_never_in_memory_together() -> None:
+    blocks = Blocks()
+    content: dict[bytes, Link | None] = {b"entry-%06d" % n: link(n) for n in range(20_000)}
+    root, _tsize, stats = blocks.directory(V1, content)
+    changes: dict[bytes, Link | None] = {b"entry-%06d" % n: link(n + 1) for n in range(0, 20_000, 10)}
+    loaded: set[CID] = set()
+    most = 0
+
+    def get(cid: CID) -> bytes:
+        nonlocal most
+        loaded.add(cid)
+        most = max(most, len(loaded))
+        return blocks[cid]
+
+    def put(cid: CID, block: bytes) -> None:
+        blocks[cid] = block
+        loaded.clear()
+
+    changed, _tsize, _stats = drain(update_directory(V1, root, changes, stats, get, put))
+    assert most < 10
+    assert changed == blocks.directory(V1, {**content, **changes})[0]
 
 
 def test_removing_what_is_not_there_changes_nothing() -> None:

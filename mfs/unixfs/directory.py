@@ -179,7 +179,9 @@ def _update_sharded(
     if hint is None:
         hint = yield from directory_stats(profile, root, NodeCache(get, 0))
     editor = HAMTEditor(profile, (root, shard), get, _entry_size(profile))
-    yield from editor.apply(list(links.items()))
+    # Where it may turn out that one block is enough, shards that were stored would be nobody's.
+    stays = hint.count > 2 * len(links) and hint.entry_bytes > 4 * profile.hamt_threshold
+    yield from editor.apply(list(links.items()), put if stays else None)
     stats = DirStats(hint.count + editor.count, hint.entry_bytes + editor.entry_bytes)
     message = _message(mode, mtime)
     if _is_sharded(profile, stats, message):

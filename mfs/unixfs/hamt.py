@@ -130,8 +130,13 @@ class HAMTEditor:
         self.count = 0
         self.entry_bytes = 0
 
-    def apply(self, changes: list[tuple[bytes, PBLink | None]]) -> Generator[None, None, None]:
+    def apply(
+        self, changes: list[tuple[bytes, PBLink | None]], put: Callable[[CID, bytes], object] | None = None
+    ) -> Generator[None, None, None]:
         """Make the changes, each name at most once; a link of None removes. Yields after every shard it went through.
+
+        With `put` a shard right below the root is stored as soon as its changes are made, so that no more than one of
+        these is in memory with what is below it: of a large directory each of thousands of changes needs another shard.
 
         Raises:
             DirectoryTooDeep: two names have the same hash.
@@ -143,7 +148,16 @@ class HAMTEditor:
             if len(keyed) & 255 == 0:
                 yield
         keyed.sort(key=lambda change: change[0])
-        yield from self._apply(self._root, _HASH_BITS - self._bits, keyed)
+        shift, root = _HASH_BITS - self._bits, self._root
+        if put is None:
+            yield from self._apply(root, shift, keyed)
+            return
+        for bucket, group in groupby(keyed, lambda change: change[0] >> shift):
+            yield from self._apply_to_bucket(root, bucket, shift, list(group))
+            slot = root.slots.get(bucket)
+            if isinstance(slot, _Shard):
+                cid, tsize = yield from self._store(slot, put)
+                root.slots[bucket] = encode_frame(cid, self._prefixes[bucket], tsize)
 
     def _apply(self, shard: _Shard, shift: int, changes: list[_Change]) -> Generator[None, None, None]:
         if shift < 0:
