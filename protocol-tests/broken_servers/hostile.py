@@ -101,7 +101,7 @@ BROKEN: Final[dict[str, Broken]] = {
     "malformed.write_size": believed("WRITE", lambda q: q.request is None and len(q.body) > 40),
     "malformed.setxattr_size": believed("SETXATTR", lambda q: q.request is None and len(q.body) > 16),
     "malformed.ioctl_size": believed("IOCTL", lambda q: q.request is None and len(q.body) > 32),
-    "malformed.batch_forget_count": dies("BATCH_FORGET", when=lambda q: q.body[:4] == (1000).to_bytes(4, "little")),
+    "malformed.batch_forget_count": dies("BATCH_FORGET", when=lambda q: q.body == w.fuse_batch_forget_in(1000).pack()),
     "malformed.removemapping_count": believed("REMOVEMAPPING", lambda q: q.request is None and len(q.body) == 4),
     **{
         f"malformed.huge_{label}": dies(label, when=lambda q: q.request is not None and q.arg().size == 0xFFFF_FFFF)
