@@ -29,6 +29,7 @@ Runs the published POSIX suites where they are installed, and says what passed, 
              no-mmap  the same without mmap
              direct   without mmap, the file open with O_DIRECT; not on ext4, which takes whole blocks alone
              no-copy  without copy_file_range
+             in runs of 100 000, each with the next seed: it never unmaps what it read by mmap
 
 Needs root. The suites are crates: cargo install pjdfstest@0.2.2 fsx@0.3.2
 """

@@ -79,6 +79,18 @@ def test_fsx_is_good_when_it_says_so_and_ends_well(
     assert (outcome.passed, bool(outcome.failed)) == ((500, False) if good else (0, True))
 
 
+def test_fsx_is_run_in_parts_each_with_the_next_seed_up_to_one_that_fails(suites: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    say = f'echo "$5 $7" >> {log}; for last; do :; done; touch "$last"; [ "$7" != 9 ] || exit 1'
+    pretend(suites, "fsx", "All operations completed A-OK!\n", then=say)
+    outcome = fsx("here", tmp_path, tmp_path, "plain", 250_000, 1)
+    assert log.read_text().split("\n") == ["100000 1", "100000 2", "50000 3", ""]
+    assert (outcome.passed, outcome.failed) == (250_000, {})
+    outcome = fsx("here", tmp_path, tmp_path, "plain", 500_000, 7)
+    assert outcome.passed == 200_000
+    assert list(outcome.failed) == ["seed 9"]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_mode_of_fsx_leaves_out_what_it_is_named_for(suites: Path, tmp_path: Path, mode: str) -> None:
     pretend(suites, "fsx", "A-OK", then=f"touch {tmp_path}/fsx-{mode}")
