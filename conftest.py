@@ -16,6 +16,7 @@ The device is `$RAWFUSE_DEVICE`, else `/dev/fuse`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -107,7 +108,7 @@ def _see_no_mounts_of_other_workers() -> None:
     A namespace that a test makes has a copy of every mount there is, and where mounts are private, as in containers,
     it keeps them until it ends: another process's mount would outlive its unmounting, and its server with it.
     """
-    from rawfuse.mount import NamespaceError, mount_entries, umount, unshare_mount_namespace
+    from rawfuse.mount import NamespaceError, UnmountError, mount_entries, umount, unshare_mount_namespace
 
     try:
         unshare_mount_namespace()
@@ -115,7 +116,9 @@ def _see_no_mounts_of_other_workers() -> None:
         return  # not root: nor are the tests then that mount where others would see it
     for entry in reversed(mount_entries()):
         if entry.is_fuse and Path(entry.mountpoint).is_relative_to(tempfile.gettempdir()):
-            umount(entry.mountpoint, lazy=True)
+            # Of another session's tests, as above. One that stays is theirs to wait for.
+            with contextlib.suppress(UnmountError):
+                umount(entry.mountpoint, lazy=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
