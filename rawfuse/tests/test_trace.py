@@ -52,6 +52,20 @@ MESSAGES = [
 ]
 
 
+@given(
+    st.lists(st.sampled_from([*MESSAGES, *(one._replace(program=b"p", minor=45) for one in MESSAGES)]) | _in_context())
+)
+def test_many_at_once_are_the_same_blocks(messages: list[Traced]) -> None:
+    one, many = io.BytesIO(), io.BytesIO()
+    writer, batch = PcapngWriter(one), PcapngWriter(many)
+    for message in messages:
+        writer.write(message)
+    batch.write_many(messages)
+    batch.write_many(messages)
+    assert many.getvalue().startswith(one.getvalue())
+    assert len(list(read_pcapng(io.BytesIO(many.getvalue()), "t"))) == 2 * len(messages)
+
+
 @given(st.lists(_in_context(), max_size=6))
 def test_pcapng_gives_back_every_field(messages: list[Traced]) -> None:
     file = io.BytesIO()

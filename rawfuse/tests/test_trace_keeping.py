@@ -79,6 +79,17 @@ def test_a_disk_that_does_not_keep_up_costs_messages_not_memory(
     assert f"{trace.lost} messages were not kept" in caplog.text
 
 
+def test_of_many_at_once_all_are_kept_or_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rawfuse.trace.keeping._ROOM", 100 * len(DATA))
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with KeptTrace(path) as trace:
+        trace.write_many([MESSAGE] * 1000)
+        assert trace.lost == 1000
+    os.close(reader)
+
+
 def test_what_is_recorded_is_in_the_file_soon(tmp_path: Path) -> None:
     with KeptTrace(tmp_path / "t.pcapng") as trace:
         trace.recorder(7).request(DATA)

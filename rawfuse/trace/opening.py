@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO, Final, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import BinaryIO, Final, Protocol, runtime_checkable
 
 from rawfuse.trace.fusedump import LETTERS, FusedumpWriter, read_fusedump
 from rawfuse.trace.pcapng import MAGIC, PcapngWriter, read_pcapng
 from rawfuse.trace.record import DamagedTrace, Readable, Traced, Writable
 
-__all__ = ["FORMATS", "TraceWriter", "read_trace", "trace_writer", "write_trace"]
+__all__ = ["BatchWriter", "FORMATS", "TraceWriter", "batch_writer", "read_trace", "trace_writer", "write_trace"]
 
 FORMATS: Final = ("pcapng", "fusedump", "fusedump1")
 """What a trace can be written as: `fusedump` is GlusterFS's version 2."""
@@ -22,6 +22,27 @@ class TraceWriter(Protocol):
     def write(self, message: Traced) -> None:
         """Adds one."""
         ...
+
+
+@runtime_checkable
+class BatchWriter(Protocol):
+    """What takes many messages in one go besides, at less cost for each."""
+
+    def write_many(self, messages: Sequence[Traced]) -> None:
+        """Adds some."""
+        ...
+
+
+def batch_writer(writer: TraceWriter) -> Callable[[Sequence[Traced]], None]:
+    """Gives `writer` many messages, in one go if it can."""
+    if isinstance(writer, BatchWriter):
+        return writer.write_many
+
+    def write_many(messages: Sequence[Traced]) -> None:
+        for message in messages:
+            writer.write(message)
+
+    return write_many
 
 
 def trace_writer(file: Writable, form: str = "pcapng", *, comment: str = "") -> TraceWriter:

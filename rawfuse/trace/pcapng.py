@@ -29,7 +29,7 @@ A file that ends in the middle of a block, as a killed recorder leaves it, is re
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from rawfuse.trace.record import DamagedTrace, Direction, Readable, Traced, Writable
@@ -57,8 +57,13 @@ _LARGEST_PACKET: Final = 262144
 _LARGEST_BLOCK: Final = 1 << 26
 _OF_BLOCK: Final = 12
 _HEADERS_KEPT: Final = 1024
+_SHORT: Final = 1024
+"""Bytes of messages of which many are of the same length."""
 _PADDING: Final = (b"", b"\0", b"\0\0", b"\0\0\0")
 _EPB: Final = struct.Struct("<IIIIIII")
+_TIME: Final = struct.Struct("<II")
+_EPB_TIME: Final = 12
+"""Where a packet block has it."""
 _EPB_FLAGS: Final = struct.Struct("<HHIHHI")
 
 
@@ -98,7 +103,8 @@ class PcapngWriter:
 
     def __init__(self, file: Writable, *, application: str = "rawfuse", comment: str = "") -> None:
         self._file = file
-        self._headers: dict[tuple[object, ...], bytes] = {}
+        # By direction, then by what is not the message or its time.
+        self._short: tuple[dict[tuple[object, ...], tuple[bytes, bytes, bytes]], ...] = ({}, {}, {})
         section = struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1)
         if comment:
             section += _option(1, comment.encode())
@@ -109,14 +115,35 @@ class PcapngWriter:
 
     def write(self, message: Traced) -> None:
         """Adds one message. OSError: the disk."""
-        time, direction, data, length, *context = message
-        # What stands before the messages is nearly always one of a few.
-        key = (direction, *context)
-        before = self._headers.get(key)
-        if before is None:
-            if len(self._headers) >= _HEADERS_KEPT:
-                self._headers.clear()
-            before = self._headers[key] = pseudo_header(message)
+        self._file.write(self._encoded(message))
+
+    def write_many(self, messages: Sequence[Traced]) -> None:
+        """Adds some, in one piece. OSError: the disk."""
+        parts: list[bytes] = []
+        short, pack = self._short, _TIME.pack
+        for message in messages:
+            length = message[3]
+            if length > _SHORT or length != len(message[2]):
+                parts.append(self._encoded(message))
+                continue
+            around = short[message[1]].get(message[3:]) or self._around(message)
+            time = message[0]
+            parts += (around[0], pack(time >> 32 & 0xFFFFFFFF, time & 0xFFFFFFFF), around[1], message[2], around[2])
+        self._file.write(b"".join(parts))
+
+    def _around(self, message: Traced) -> tuple[bytes, bytes, bytes]:
+        """What stands before the time, between it and the message, and behind: nearly always one of a few."""
+        block = self._encoded(message)
+        time, data = _EPB_TIME, _EPB.size + PSEUDO_HEADER.size
+        around = block[:time], block[time + _TIME.size : data], block[data + len(message.data) :]
+        known = self._short[message.direction]
+        if len(known) >= _HEADERS_KEPT:
+            known.clear()
+        known[message[3:]] = around
+        return around
+
+    def _encoded(self, message: Traced) -> bytes:
+        time, direction, data, length = message[:4]
         rest = b""
         if len(data) > _LARGEST_PACKET - PSEUDO_HEADER.size:
             data, more = data[: _LARGEST_PACKET - PSEUDO_HEADER.size], data[_LARGEST_PACKET - PSEUDO_HEADER.size :]
@@ -124,10 +151,10 @@ class PcapngWriter:
         kept = PSEUDO_HEADER.size + len(data)
         padding = -kept % 4
         size = _EPB.size + kept + padding + _EPB_FLAGS.size
-        self._file.write(
+        return (
             rest
             + _EPB.pack(_PACKET, size, 0, time >> 32 & 0xFFFFFFFF, time & 0xFFFFFFFF, kept, PSEUDO_HEADER.size + length)
-            + before
+            + pseudo_header(message)
             + data
             + _PADDING[padding]
             + _EPB_FLAGS.pack(_FLAGS, 4, direction, 0, 0, size)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import BinaryIO, Final
 
 from rawfuse.trace.exchanges import Exchange, Follower
-from rawfuse.trace.opening import TraceWriter
+from rawfuse.trace.opening import TraceWriter, batch_writer
 from rawfuse.trace.record import Traced
 
 from ..decode.lines import Style, coloured, line, plain
@@ -22,12 +23,21 @@ class Flushed:
 
     def __init__(self, writer: TraceWriter, file: BinaryIO) -> None:
         self._writer = writer
+        self._write_many = batch_writer(writer)
         self._file = file
         self._flushed = time.monotonic()
 
     def write(self, message: Traced) -> None:
         """Adds one."""
         self._writer.write(message)
+        self._flush()
+
+    def write_many(self, messages: Sequence[Traced]) -> None:
+        """Adds some."""
+        self._write_many(messages)
+        self._flush()
+
+    def _flush(self) -> None:
         now = time.monotonic()
         if now - self._flushed > _EVERY:
             self._file.flush()
