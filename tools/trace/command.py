@@ -33,7 +33,7 @@ __all__ = ["main"]
 
 _GRACE = 5.0
 _BUFFER = 1 << 18
-_BATCH = 1024
+_BATCH = 64
 """Messages that are written at once, where nobody watches: the relay sees to it four times a second."""
 _SWITCH = 0.0002
 """Seconds after which the reader of process events hands the interpreter to the relay (Python's own: 5 ms)."""
