@@ -13,7 +13,7 @@ import copy
 import errno
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from concurrent.futures import Future
 from functools import partial
 from time import perf_counter
@@ -25,14 +25,14 @@ from rawfuse.channel.base import Channel, ChannelClosed, Parts
 from rawfuse.channel.device import DeviceChannel
 from rawfuse.errors import LocalProtocolError, RemoteProtocolError
 from rawfuse.filesystem import Filesystem
+from rawfuse.handlers import absent, handlers_of, preferences_of
 from rawfuse.late import LateReplies
 from rawfuse.notifier import Notifier
-from rawfuse.session.negotiation import Negotiated, Preferences
+from rawfuse.session.negotiation import Negotiated
 from rawfuse.session.replies import Reply
 from rawfuse.session.server_session import ServerSession
 from rawfuse.trace.recorder import Recorder, TracedChannel
 from rawfuse.wire import BatchForget, Forget, Interrupt, NotifyReply, Request
-from rawfuse.wire.opcodes import OPERATIONS
 from rawfuse.wire.replies import MAX_ERRNO
 
 __all__ = ["Server"]
@@ -62,8 +62,6 @@ EARLY_INTERRUPTS: Final = 256
 _SILENT: Final = object()
 """What the server's own handlers return for requests that take no reply."""
 
-_Handler = Callable[[Any], Any]
-
 
 class Server:
     """Serves `filesystem` over `channel`, which it owns: serving ends by closing it.
@@ -89,9 +87,9 @@ class Server:
         self.channel = channel
         self.initialized = trio.Event()
         self.ended = trio.Event()
-        self.session = ServerSession(_preferences(filesystem, max_write))
+        self.session = ServerSession(preferences_of(filesystem, max_write))
         self.notify = Notifier(channel, self.session.require)
-        self._handlers = _handlers(filesystem)
+        self._handlers = handlers_of(filesystem)
         self._handlers[Forget.opcode] = self._forget
         self._handlers[BatchForget.opcode] = self._batch_forget
         self._handlers[Interrupt.opcode] = self._interrupt
@@ -231,7 +229,7 @@ class Server:
                     return False
                 continue
             try:
-                value = (handlers.get(request.opcode) or _absent)(request)
+                value = (handlers.get(request.opcode) or absent)(request)
             except Exception as error:  # noqa: BLE001 - answered and logged there
                 self._failed(request, error)
             else:
@@ -441,48 +439,3 @@ def _recorded(channel: Channel, recorders: tuple[Recorder, ...], descriptor: int
     for recorder in recorders:
         channel = TracedChannel(channel, recorder, descriptor)
     return channel
-
-
-def _absent(_: Request) -> Any:
-    return NotImplemented
-
-
-def _destroyed(_: Request) -> None:
-    return None
-
-
-def _handlers(filesystem: Filesystem) -> dict[int, _Handler]:
-    """Opcode to bound method; the base class's own stand for absence and are not even called."""
-    handlers: dict[int, _Handler] = {}
-    present = _overridden(filesystem)
-    for operation in OPERATIONS:
-        name = operation.label.lower()
-        if name == "destroy":
-            handlers[operation.opcode] = _destroyed
-        elif name in present:
-            handlers[operation.opcode] = getattr(filesystem, name)
-    return handlers
-
-
-def _overridden(filesystem: Filesystem) -> frozenset[str]:
-    """The names of operations that the file system has, on its class or on itself."""
-    names = {operation.label.lower() for operation in OPERATIONS} - {"init", "destroy", "forget"}
-    return frozenset(
-        name
-        for name in names
-        if getattr(getattr(filesystem, name, None), "__func__", None) is not getattr(Filesystem, name, None)
-    )
-
-
-def _preferences(filesystem: Filesystem, max_write: int | None) -> Preferences:
-    return Preferences(
-        wants=filesystem.wants,
-        methods=_overridden(filesystem),
-        max_write=filesystem.max_write if max_write is None else max_write,
-        max_readahead=filesystem.max_readahead,
-        max_background=filesystem.max_background,
-        congestion_threshold=filesystem.congestion_threshold,
-        time_gran=filesystem.time_gran,
-        max_stack_depth=filesystem.max_stack_depth,
-        request_timeout=filesystem.request_timeout,
-    )
