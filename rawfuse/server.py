@@ -23,6 +23,7 @@ import trio
 
 from rawfuse.channel.base import Channel, ChannelClosed, Parts
 from rawfuse.channel.device import DeviceChannel
+from rawfuse.channel.seqpacket import LINGER, SeqpacketChannel
 from rawfuse.errors import LocalProtocolError, RemoteProtocolError
 from rawfuse.filesystem import Filesystem
 from rawfuse.handlers import absent, handlers_of, preferences_of
@@ -102,6 +103,7 @@ class Server:
         self._spare: list[bytearray] = []
         self._no_yield = 0
         self._looks = 1
+        self._socket = channel if isinstance(channel, SeqpacketChannel) and channel.another_process else None
         self._nursery: trio.Nursery | None = None
         self._readers = readers
         self._twins: list[Server] = []
@@ -181,6 +183,9 @@ class Server:
     async def _loop(self) -> None:
         channel = self.channel
         while self.session.refused is None:
+            if self._socket is not None:
+                await self._linger(self._socket)
+                continue
             end = perf_counter() + (BUSY_SLICE if self._running else SLICE)
             while self._burst(end):
                 if not self._may_sleep() or not channel.poll(1):
@@ -190,12 +195,21 @@ class Server:
             else:
                 await trio.lowlevel.checkpoint()
 
-    def _may_sleep(self) -> bool:
-        """Whether nothing of this program would miss this thread for a millisecond."""
+    async def _linger(self, channel: SeqpacketChannel) -> None:
+        """One turn of the loop, for a socket to another program. Within one, the messages come from a task of ours."""
+        alone = self._may_sleep(LINGER)
+        channel.linger(alone)
+        if self._burst(perf_counter() + (SLICE if alone else BUSY_SLICE)):
+            await channel.wait()
+        else:
+            await trio.lowlevel.checkpoint()
+
+    def _may_sleep(self, seconds: float = SLICE) -> bool:
+        """Whether nothing of this program would miss this thread for so long."""
         if self._running:
             return False
         now = trio.lowlevel.current_statistics()
-        return not now.tasks_runnable and not now.run_sync_soon_queue_size and now.seconds_to_next_deadline > SLICE
+        return not now.tasks_runnable and not now.run_sync_soon_queue_size and now.seconds_to_next_deadline > seconds
 
     @trio.lowlevel.enable_ki_protection
     def _burst(self, end: float) -> bool:
@@ -251,6 +265,8 @@ class Server:
         A client on the same CPU has asked again after the first time, at a cost of 1 us where sleeping takes 5; one on
         another CPU after some ten, which takes 40 us a round trip where sleeping and being woken takes 75 (measured).
         """
+        if self._socket is not None and self._socket.lingers:
+            return None
         if self._no_yield:
             self._no_yield -= 1
             return None
@@ -311,6 +327,8 @@ class Server:
         if self._nursery is None:
             raise LocalProtocolError("a handler can wait only while the server serves")
         kept = self._keep(request)
+        if self._socket is not None:
+            self._socket.linger(False)
         scope = self._running[request.unique] = trio.CancelScope()
         if request.unique in self._early:
             del self._early[request.unique]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import threading
 
 import pytest
 import trio
@@ -55,6 +57,59 @@ def test_a_closed_channel_says_so_and_closes_twice() -> None:
         ours.send_bytes(b"x")
     with pytest.raises(ChannelClosed):
         ours.send([b"x", b"y"])
+    theirs.close()
+
+
+def test_a_reader_lingers_until_a_message_comes() -> None:
+    ours, theirs = seqpacket_pair()
+    ours.linger(True)
+    asked, buffer = threading.Event(), bytearray(9)
+
+    def answer() -> None:
+        asked.wait()
+        theirs.send_bytes(b"late")
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    assert ours.receive_nowait(buffer) is None  # it waited, and not for ever
+    asked.set()
+    while (length := ours.receive_nowait(buffer)) is None:
+        pass
+    assert buffer[:length] == b"late"
+    thread.join()
+    ours.linger(False)
+    assert not os.get_blocking(ours.fileno())
+    assert ours.receive_nowait(buffer) is None
+    ours.close()
+    ours.linger(True)
+    theirs.close()
+
+
+def test_a_full_socket_is_waited_for_while_one_lingers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rawfuse.channel.holder._SEND_SECONDS", 0.01)
+    ours, theirs = seqpacket_pair()
+    ours.linger(True)
+    with pytest.raises(ChannelClosed, match="has not read"):
+        for _ in range(1000):
+            ours.send_bytes(bytes(1 << 20))
+    ours.close()
+    theirs.close()
+
+
+def test_the_program_of_the_other_end_is_known() -> None:
+    ours, theirs = seqpacket_pair()
+    assert not ours.another_process
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        one = SeqpacketChannel(socket.socket(fileno=os.dup(theirs.fileno())))
+        os.write(write, b"yes" if one.another_process else b"no")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 9) == b"yes"
+    for fd in (read, write):
+        os.close(fd)
+    ours.close()
     theirs.close()
 
 
