@@ -29,8 +29,9 @@ def create(prefix: str, count: int, size: int) -> None:
     data = bytearray(os.urandom(size))
     for number in range(count):
         name = f"{prefix}{number}"
-        # Every file is another one: a store that keeps equal contents once must not profit.
-        own = name.encode()[:size]
+        # Every file is another one: a store that keeps equal contents once must not profit. The NUL ends the name: what
+        # comes behind "1" is any byte, and with a "5" there it would be the file 15.
+        own = f"{name}\0".encode()[:size]
         data[: len(own)] = own
         descriptor = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         os.write(descriptor, data)
