@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from rawfuse import wire
+from rawfuse.mount.connections import Connection
 from rawfuse.mount.mountinfo import find_mount
 from rawfuse.tests.commanded import command_serving
 from rawfuse.tests.memoryfs import MemoryFs
@@ -26,6 +27,7 @@ from rawfuse.tests.mounted import mounted
 from rawfuse.tests.waiting import PATIENCE
 from rawfuse.trace.kernel_events import KernelEvent
 from tools.tests.made_traces import Made
+from tools.top import sources
 from tools.top.command import main
 from tools.top.live import Live, Row
 from tools.top.screen import COLUMNS, screen, table
@@ -75,6 +77,26 @@ def test_who_waits_is_in_flight_and_slower_with_every_look() -> None:
     assert live.rows(9 * SECOND)[0].in_flight == 1
     live.forget_waiting()
     assert live.rows(9 * SECOND)[0].in_flight == 0
+
+
+def test_a_mount_that_ended_is_shown_no_more_and_its_number_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [Connection(3)]
+    monkeypatch.setattr(sources, "fuse_connections", lambda: there)
+    monkeypatch.setattr(sources.Sources, "_have_events", lambda self: False)
+    live = Live(0)
+    with sources.Sources(live) as seen:
+        live.event(KernelEvent(SECOND, 3, 8, 15, 80, 0, 41, b"head"))
+        seen.look()
+        assert [row.connection for row in live.rows(2 * SECOND)] == [3]
+        there.clear()
+        seen.look()
+        assert live.rows(3 * SECOND) == []
+        assert not seen.places
+        live.event(KernelEvent(3 * SECOND, 3, 10, 15, 80, 0, 41, b"late"))
+        there.append(Connection(3))
+        seen.look()
+        assert live.rows(4 * SECOND) == []
+        assert list(seen.places) == [3]
 
 
 def test_replies_to_what_was_asked_before_are_left_out() -> None:

@@ -104,6 +104,13 @@ class Live:
             for key in [key for key in self._waiting if connection in (None, key[0])]:
                 del self._waiting[key]
 
+    def forget(self, connection: int) -> None:
+        """The connection is not shown any more."""
+        self.forget_waiting(connection)
+        with self._lock:
+            for key in [key for key in self._opcodes if key[0] == connection]:
+                del self._opcodes[key]
+
     def _counted(self, connection: int, opcode: str, program: bytes) -> None:
         with self._lock:
             one = self._opcodes.setdefault((connection, opcode), _Opcode())

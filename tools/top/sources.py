@@ -117,10 +117,13 @@ class Sources:
         """Finds connections that are new, and how each can be watched."""
         there = {one.number: one for one in fuse_connections()}
         if self._all:
-            for number, one in there.items():
-                self.places.setdefault(number, Place(number, _mountpoint(one), ""))
-            for number in self.places.keys() - there.keys():
-                del self.places[number]
+            for number in self.places.keys() ^ there.keys():
+                # One that ended is no longer shown, and whoever gets its number begins anew.
+                self._live.forget(number)
+                if number in there:
+                    self.places[number] = Place(number, _mountpoint(there[number]), "")
+                else:
+                    del self.places[number]
         else:
             self.over = not self.places.keys() & there.keys()
         for number, place in list(self.places.items()):
