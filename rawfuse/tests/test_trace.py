@@ -209,6 +209,35 @@ async def test_a_channel_is_recorded_with_its_context() -> None:
     assert [message.time for message in messages] == sorted(message.time for message in messages)
 
 
+async def test_what_is_agreed_on_in_the_middle_of_a_batch_is_that_of_later_messages_alone() -> None:
+    file = io.BytesIO()
+    recorder = Recorder(PcapngWriter(file), batch=1000)
+    await _recorded(recorder)
+    recorder.flush()
+    file.seek(0)
+    assert [message.minor for message in read_pcapng(file, "memory")] == [0] + [45] * 5
+
+
+def test_a_name_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_700_000_000_000_000_000
+    monkeypatch.setattr("rawfuse.trace.recorder.time_ns", lambda: now)
+    asked: list[int] = []
+
+    def program(pid: int) -> bytes:
+        asked.append(pid)
+        return b"name %d" % len(asked)
+
+    file = io.BytesIO()
+    recorder = Recorder(PcapngWriter(file), program=program)
+    for later, pid in ((0, 7), (0, 8), (100_000_000, 7), (100_000_001, 7), (0, 0), (-3_600_000_000_000, 7)):
+        now += later
+        recorder.request(wire.fuse_in_header(len=40, unique=2, pid=pid).pack())
+    assert asked == [7, 8, 7, 7]
+    file.seek(0)
+    names = [message.program for message in read_pcapng(file, "memory")]
+    assert names == [b"name 1", b"name 2", b"name 1", b"name 3", b"", b"name 4"]
+
+
 async def test_long_messages_are_cut_where_asked() -> None:
     file = io.BytesIO()
     await _recorded(Recorder(PcapngWriter(file), largest=64))

@@ -1,9 +1,8 @@
-"""Names of the programs behind requests, cheap enough to be asked for with every one."""
+"""Names of the programs behind requests."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -12,8 +11,6 @@ from rawfuse.processes import Programs
 
 __all__ = ["Names", "program_names"]
 
-_FRESH: Final = 0.2
-"""Seconds that a name is believed without another look: a pid gets another one by exec(2)."""
 _KEPT: Final = 4096
 
 
@@ -26,23 +23,19 @@ class Names:
 
     def __init__(self, remembered: Programs | None = None) -> None:
         self._remembered = remembered
-        self._names: dict[int, tuple[float, bytes]] = {}
+        self._names: dict[int, bytes] = {}
 
     def __call__(self, pid: int) -> bytes:
-        now = time.monotonic()
-        known = self._names.get(pid)
-        if known is not None and known[0] > now:
-            return known[1]
         if pid <= 0:
             return b""
         name = _comm(pid)
         if name is None:
             program = self._remembered.of(pid) if self._remembered is not None else None
-            name = os.fsencode(program.name) if program is not None else known[1] if known is not None else b""
+            name = os.fsencode(program.name) if program is not None else self._names.get(pid, b"")
         if len(self._names) >= _KEPT:
             # Pids are used again, and nothing may grow for ever.
             self._names.clear()
-        self._names[pid] = (now + _FRESH, name)
+        self._names[pid] = name
         return name
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from struct import Struct
 from time import time_ns
@@ -19,25 +18,40 @@ from rawfuse.wire import fuse_in_header
 
 __all__ = ["Recorder", "TracedChannel"]
 
-_asked: Final = Struct("=4xI24xI")
+_asked: Final = Struct("=4xI24xI").unpack_from
 """Of a fuse_in_header the opcode and the pid: unpacking all of it costs twice as much."""
 _unique: Final = Struct("=8xQ")
 _LEAST: Final = fuse_in_header.SIZE
+_INIT: Final = c.FUSE_INIT
 _TO_SERVER: Final = Direction.TO_SERVER
 _TO_KERNEL: Final = Direction.TO_KERNEL
 _tuple: Final = tuple.__new__
 _MOST: Final = 1 << 20
 """Bytes that a batch has before it is written, whatever their number."""
+_FRESH: Final = 200_000_000
+"""Nanoseconds that the name of a program is believed without another look: a pid gets another one by exec(2)."""
+
+_Kept = tuple[int, Direction, bytes, int, int, bytes]
+"""Of a :class:`Traced` the time, the direction, the data, the length, the descriptor and the program."""
+
+
+def _nobody(_: int) -> bytes:
+    return b""
 
 
 class Recorder:
     """Gives messages their context and writes them; any thread may call it.
 
+    Whoever passes messages on comes here between two turns of other programs on its CPU, with what it runs and reads
+    gone from the caches: there everything costs two or three times as much as in :meth:`flush`, which does the same
+    thing many times in a row. So of a message no more is done at once than must be, and the rest is done there.
+
     Args:
         writer: where they go.
         connection: the number of the connection, 0 when unknown.
         largest: bytes of a message that are kept; None: all of them.
-        program: says the name of the program behind a pid; asked with every request (:mod:`.names`).
+        program: says the name of the program behind a pid (:mod:`.names`); asked with a request, unless it said it in
+            the last 0.2 s.
         agreed: what INIT agreed on, where it was answered before.
         batch: so many messages are given to `writer` at once, which is cheaper for each of them where two programs take
             turns on a CPU; whoever asks for more than 1 calls :meth:`flush` now and then.
@@ -60,57 +74,72 @@ class Recorder:
         self._write_many = batch_writer(writer)
         self._connection = connection
         self._largest = largest
-        self._program = program
+        self._program = program or _nobody
+        self._names: dict[int, bytes] = {}
+        self._named = self._renamed = 0
         self._agreed = agreed or Agreed()
         self._batch = batch
-        self._kept: deque[Traced] = deque()
+        self._kept: list[_Kept] = []
+        self._keep = self._kept.append
         self._size = 0
         self._lock = threading.Lock()
 
     def request(self, message: bytes | bytearray | memoryview, descriptor: int = 0) -> None:
         """A message of the kernel."""
+        now = time_ns()
         length = len(message)
         program = b""
         if length >= _LEAST:
-            opcode, pid = _asked.unpack_from(message)
-            if opcode == c.FUSE_INIT:
+            opcode, pid = _asked(message)
+            if opcode == _INIT:
+                self.flush()
                 self._agreed.asked(_unique.unpack_from(message)[0])
-            if pid and self._program is not None:
-                program = self._program(pid)[:15]
+            # Both: the clock may be set back.
+            if not self._named <= now < self._renamed:
+                self._names = {0: b""}
+                self._named, self._renamed = now, now + _FRESH
+            known = self._names.get(pid)
+            if known is None:
+                known = self._names[pid] = self._program(pid)[:15]
+            program = known
         data = bytes(message if self._largest is None else message[: self._largest])
-        self._keep(_TO_SERVER, data, length, descriptor, program)
+        self._keep((now, _TO_SERVER, data, length, descriptor, program))
+        self._size += length
+        if len(self._kept) >= self._batch or self._size >= _MOST:
+            self.flush()
 
     def reply(self, parts: Parts, descriptor: int = 0) -> None:
         """A message to the kernel, in the pieces that it is written in."""
         data = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
         length = len(data)
         if self._agreed.waiting is not None:
+            self.flush()
             self._agreed.answered(data)
         if self._largest is not None:
             data = data[: self._largest]
-        self._keep(_TO_KERNEL, data, length, descriptor, b"")
-
-    def _keep(self, direction: Direction, data: bytes, length: int, descriptor: int, program: bytes) -> None:
-        agreed, kept = self._agreed, self._kept
-        number, minor, longer = self._connection, agreed.minor, agreed.setxattr_ext
-        # The class's own way, by keywords and defaults, takes three times as long.
-        kept.append(
-            _tuple(Traced, (time_ns(), direction, data, length, number, descriptor, minor, longer, program, NATIVE))
-        )
+        self._keep((time_ns(), _TO_KERNEL, data, length, descriptor, b""))
         self._size += length
-        if len(kept) >= self._batch or self._size >= _MOST:
+        if len(self._kept) >= self._batch or self._size >= _MOST:
             self.flush()
 
     def flush(self) -> None:
         """Gives the writer what was kept for a batch."""
-        kept = self._kept
         self._size = 0
         with self._lock:
             # Others may add to it meanwhile.
-            batch = [kept.popleft() for _ in range(len(kept))]
-            if batch:
-                self._write_many(batch)
-                self.messages += len(batch)
+            some = self._kept[:]
+            del self._kept[: len(some)]
+            if not some:
+                return
+            agreed, number = self._agreed, self._connection
+            minor, longer = agreed.minor, agreed.setxattr_ext
+            # The class's own way, by keywords and defaults, takes three times as long.
+            batch = [
+                _tuple(Traced, (time, direction, data, length, number, descriptor, minor, longer, program, NATIVE))
+                for time, direction, data, length, descriptor, program in some
+            ]
+            self._write_many(batch)
+            self.messages += len(batch)
 
 
 class TracedChannel:
