@@ -11,8 +11,10 @@ import pytest
 
 from rawfuse.trace import Direction, Recorder, Traced
 from rawfuse.wire import Lookup, Read, Write, fuse_out_header, fuse_read_in, fuse_write_in
+from rawfuse.wire import constants as c
 from rawfuse.wire.requests import encode_request
 from tools.trace.held import Delayed
+from tools.trace.pending import Patience
 from tools.trace.relay import Pending, Relay, room_for_messages
 
 PATIENCE = 20.0
@@ -182,3 +184,21 @@ def test_delayed_replies_come_in_the_order_of_their_times() -> None:
     assert [unique for unique, _ in delayed.take(2.5)] == [4, 8]
     assert [unique for unique, _ in delayed.take(3.0)] == [2, 6]
     assert not delayed
+
+
+def test_what_waits_for_too_long_is_said_once_and_then_given_up() -> None:
+    pending = {
+        2: Pending(c.FUSE_INIT, 0.0, b""),
+        4: Pending(c.FUSE_SETLKW, 0.0, b""),
+        6: Pending(c.FUSE_LOOKUP, 0.0, b""),
+        8: Pending(c.FUSE_LOOKUP, 5.0, b""),
+    }
+    patience = Patience(10.0, 30.0)
+    assert not list(patience.look(pending, 9.0))
+    assert list(patience.look(pending, 11.0)) == [(6, 11.0, False)]
+    assert list(patience.look(pending, 16.0)) == [(8, 11.0, False)]
+    assert list(patience.look(pending, 31.0)) == [(2, 31.0, True), (6, 31.0, True)]
+    del pending[6]
+    pending[6] = Pending(c.FUSE_LOOKUP, 31.0, b"")
+    assert list(patience.look(pending, 34.0)) == [(2, 34.0, True)]
+    assert list(Patience(10.0, 0.0).look({6: pending[6]}, 1031.0)) == [(6, 1000.0, False)]

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
+from rawfuse.trace.agreed import Agreed
+from rawfuse.trace.exchanges import Follower
+from rawfuse.trace.record import Direction, Traced
 from rawfuse.wire import constants as c
 from rawfuse.wire import fuse_out_header
 from rawfuse.wire.opcodes import BY_OPCODE, OPERATIONS
 from rawfuse.wire.replies import answered
 
-__all__ = ["BadFault", "Fault", "Faults", "parse_fault", "shortened"]
+__all__ = ["BadFault", "Fault", "Faults", "Paths", "parse_fault", "shortened"]
 
 _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _LARGEST_ERRNO: Final = 511
@@ -213,3 +216,25 @@ def shortened(message: bytes | memoryview, opcode: int, most: int) -> bytes:
     else:
         body = body[:most]
     return fuse_out_header.pack_flat(fuse_out_header.SIZE + len(body), 0, header.unique) + body
+
+
+class Paths:
+    """The paths of requests, followed from all messages; for faults that ask for them. `agreed`: what INIT did."""
+
+    def __init__(self, agreed: Agreed) -> None:
+        self._agreed = agreed
+        self._follower = Follower()
+
+    def request(self, unique: int, message: bytes | memoryview) -> tuple[bytes, ...]:
+        """Of a request, which is taken in."""
+        self._feed(Direction.TO_SERVER, message)
+        exchange = self._follower.pending(unique)
+        return (exchange.path, exchange.newpath) if exchange is not None else ()
+
+    def reply(self, message: bytes | memoryview) -> None:
+        """Takes a reply in."""
+        self._feed(Direction.TO_KERNEL, message)
+
+    def _feed(self, direction: Direction, message: bytes | memoryview) -> None:
+        agreed = self._agreed
+        self._follower.feed(Traced(0, direction, bytes(message), len(message), 0, 0, agreed.minor, agreed.setxattr_ext))

@@ -58,34 +58,32 @@ class LongReads:
     def __init__(self, pending: Mapping[int, Pending], pieces: Pieces) -> None:
         self._pending = pending
         self._pieces = pieces
-        self._reads: deque[tuple[int, bytes]] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._reads)
+        self.reads: deque[tuple[int, bytes]] = deque()
+        """The unique and the message of the one that is under way, then of those that are kept back."""
 
     @property
     def waiting(self) -> bool:
         """Whether one is kept back."""
-        return len(self._reads) > 1
+        return len(self.reads) > 1
 
     def add(self, unique: int, message: bytes) -> bool:
         """Another; whether it is to be kept back."""
-        self._reads.append((unique, message))
+        self.reads.append((unique, message))
         return self.waiting
 
     def next(self, arrived: int) -> Iterator[bytes]:
         """What may go now that there is a reply to `arrived`, or as if there were."""
-        while self._reads:
-            unique = self._reads[0][0]
+        while self.reads:
+            unique = self.reads[0][0]
             if unique != arrived and unique in self._pending and self._pieces.may_mix:
                 return
-            self._reads.popleft()
-            if self._reads and self._reads[0][0] in self._pending:
-                yield self._reads[0][1]
+            self.reads.popleft()
+            if self.reads and self.reads[0][0] in self._pending:
+                yield self.reads[0][1]
 
     def overdue(self, now: float) -> Iterator[bytes]:
         """What may go since the one before it has not been answered for a while: it may wait for what comes behind."""
         if self.waiting:
-            head = self._pending.get(self._reads[0][0])
+            head = self._pending.get(self.reads[0][0])
             if head is None or now - head.since >= APART:
-                yield from self.next(self._reads[0][0])
+                yield from self.next(self.reads[0][0])

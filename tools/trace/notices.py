@@ -1,4 +1,4 @@
-"""Notifications of a server, passed on by a thread of their own.
+"""What goes to the kernel's device: replies, and notifications by a thread of their own.
 
 The kernel keeps the writer of INVAL_ENTRY waiting until a MKDIR in that directory was answered, and that of INVAL_INODE
 until a READ of that inode was (measured on Linux 6.18). The relay's thread has to bring those very answers.
@@ -6,25 +6,72 @@ until a READ of that inode was (measured on Linux 6.18). The relay's thread has 
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import threading
-from collections.abc import Callable
 from typing import Final
 
-__all__ = ["Notices"]
+from rawfuse.channel.holder import ENDS
+from rawfuse.wire import fuse_out_header
 
+from .pending import Pending, Watcher
+
+__all__ = ["Notices", "Replies", "error_reply"]
+
+_BROKEN: Final = frozenset({errno.EINVAL, errno.ENOENT, errno.EFAULT, errno.ENAMETOOLONG})
+"""What the kernel says to messages that are not as they should be."""
+_SHOWN: Final = 256
+"""Bytes of such a message that are told."""
 _MOMENT: Final = 0.002
 """Seconds that the relay waits for one to be written: nearly always it is, and then all stays in the server's order."""
 _MOST: Final = 4096
 
 
-class Notices:
-    """Writes notifications to `device` in their order; `failed` is told what the kernel says to them."""
+def error_reply(unique: int, number: int) -> bytes:
+    """A reply in the server's place."""
+    return fuse_out_header.pack_flat(fuse_out_header.SIZE, -number, unique)
 
-    def __init__(self, device: int, failed: Callable[[bytes, OSError], None]) -> None:
+
+class Replies:
+    """Writes replies to `device`; `watcher` is told of those that the kernel refuses."""
+
+    def __init__(self, device: int, watcher: Watcher) -> None:
         self._device = device
-        self._failed = failed
+        self._watcher = watcher
+
+    def write(self, unique: int, message: bytes | memoryview, request: Pending | None) -> None:
+        """Passes one on, to `request` if there is one."""
+        try:
+            os.write(self._device, message)
+        except OSError as error:
+            if error.errno in ENDS:
+                return
+            if error.errno not in _BROKEN:
+                raise
+            if request is None and error.errno == errno.ENOENT and unique & 1:
+                # An answer to an INTERRUPT whose request was answered meanwhile.
+                return
+            self._watcher.broken(bytes(message[:_SHOWN]), error, request)
+            if request is not None:
+                # Some refused replies use the request up, after others it waits on: its caller must not.
+                self._answer(unique)
+
+    def _answer(self, unique: int) -> None:
+        """With an error; of no effect where the kernel no longer waits."""
+        try:
+            os.write(self._device, error_reply(unique, errno.EIO))
+        except OSError as error:
+            if error.errno not in ENDS | _BROKEN:
+                raise
+
+
+class Notices:
+    """Writes notifications to `device` in their order; `watcher` is told of those that the kernel refuses."""
+
+    def __init__(self, device: int, watcher: Watcher) -> None:
+        self._device = device
+        self._watcher = watcher
         self._queue: queue.Queue[tuple[bytes, threading.Event]] = queue.Queue(_MOST)
         self._thread: threading.Thread | None = None
 
@@ -44,5 +91,6 @@ class Notices:
             try:
                 os.write(self._device, message)
             except OSError as error:
-                self._failed(message, error)
+                if error.errno not in ENDS:
+                    self._watcher.broken(message[:_SHOWN], error, None)
             written.set()

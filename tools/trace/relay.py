@@ -27,37 +27,36 @@ from rawfuse.channel.holder import ENDS
 from rawfuse.channel.pieces import APART, WHOLE, Pieces, is_large
 from rawfuse.trace import Recorder
 from rawfuse.trace.agreed import Agreed
-from rawfuse.trace.exchanges import Follower
-from rawfuse.trace.record import Direction, Traced
 from rawfuse.wire import constants as c
 from rawfuse.wire import fuse_out_header
 from rawfuse.wire.opcodes import OPERATIONS
 from rawfuse.wire.replies import answered
 
-from .faults import Faults, shortened
+from .faults import Fault, Faults, Paths, shortened
 from .held import Delayed, LongReads
-from .notices import Notices
-from .pending import MAY_WAIT, Pending, Watcher
+from .notices import Notices, Replies, error_reply
+from .pending import Patience, Pending, Watcher
 from .room import room_for_messages
 
 __all__ = ["Pending", "Relay", "Watcher", "room_for_messages"]
 
 _BUFFER: Final = (1 << 20) + (1 << 17)
 _TICK: Final = 0.25
-_START: Final = 20.0
-"""Seconds more that a server may take for its start."""
 _RESENT: Final = 1 << 63
-_BROKEN: Final = frozenset({errno.EINVAL, errno.ENOENT, errno.EFAULT, errno.ENAMETOOLONG})
 _AGAIN: Final = frozenset({errno.EAGAIN, errno.ENOENT, errno.EINTR})
 _UNANSWERED: Final = frozenset(one.opcode for one in OPERATIONS if not answered(one.opcode))
+_OTHERS: Final = _UNANSWERED | {c.FUSE_INIT, c.FUSE_READ}
+"""Opcodes of requests that more is to be done about than to pass them on, whatever is asked of the relay."""
 _HEADER: Final = fuse_out_header.SIZE
 _MISSES: Final = 16
 """Replies after which the next request is not looked for at once, when it was not there."""
-_KEPT: Final = 128
-"""Bytes of a request that are remembered to describe it by."""
-_asked: Final = Struct("=4xIQ")
+_SHORT: Final = 512
+"""Bytes of messages that are copied once, for all who keep them; of a longer request so much is remembered."""
+_asked: Final = Struct("=4xIQ").unpack_from
 """Of a fuse_in_header the opcode and the unique: unpacking all of it costs twice as much."""
-_out_header: Final = Struct(fuse_out_header.FORMAT)
+_answered: Final = Struct("=I4xQ").unpack_from
+"""Of a fuse_out_header the length and the unique."""
+_tuple: Final = tuple.__new__
 
 
 class _Unmounted(Exception):
@@ -93,15 +92,19 @@ class Relay:
         """What INIT agreed on."""
         self._recorders: tuple[Recorder, ...] = () if recorder is None else (recorder,)
         self._watcher = watcher
+        self._write = Replies(device, watcher).write
         self._faults = faults or Faults()
         self._faulty = bool(self._faults)
-        self._paths = Follower() if self._faults.by_path else None
-        self._patience = patience
-        self._give_up = give_up
+        self._paths = Paths(self.agreed) if self._faults.by_path else None
+        self._patience = Patience(patience, give_up)
+        self._plain = not self._faulty
+        """Nothing is to be done about most messages than to pass them on: no faults, and no INIT waits for a reply."""
         self._pending: dict[int, Pending] = {}
+        self._struck: dict[int, Fault] = {}
         self._pieces = Pieces(self._pending)
-        self._notices = Notices(device, self._notice_refused)
+        self._notices = Notices(device, watcher)
         self._long = LongReads(self._pending, self._pieces)
+        self._reads = self._long.reads
         self._delayed = Delayed()
         self._unsent: deque[bytes] = deque()
         self._given_up: set[int] = set()
@@ -207,22 +210,39 @@ class Relay:
             raise
         if length is None:
             return False
-        message = self._view[:length]
-        opcode, unique = _asked.unpack_from(message)
+        message: bytes | memoryview = self._view[:length]
+        if length <= _SHORT:
+            message = bytes(message)
+        opcode, unique = _asked(message)
         for recorder in self._recorders:
             recorder.request(message)
+        if self._plain and opcode not in _OTHERS:
+            head = message if length <= _SHORT else bytes(message[:_SHORT])
+            # The class's own way takes twice as long.
+            self._pending[unique] = _tuple(Pending, (opcode, now, head, False))
+            self._to_server(message)
+        else:
+            self._other_request(opcode, unique, message, now)
+        return True
+
+    def _other_request(self, opcode: int, unique: int, message: bytes | memoryview, now: float) -> None:
+        """Whatever one may be."""
         if opcode == c.FUSE_INIT:
+            self._plain = False
             self.agreed.asked(unique)
         if opcode in _UNANSWERED:
             if self._paths is not None:
-                self._paths.feed(self._traced(Direction.TO_SERVER, message))
+                self._paths.request(unique, message)
             self._to_server(message)
-            return True
-        fault = self._faults.striking(opcode, self._about(unique, message)) if self._faulty else None
-        if fault is not None and fault.error:
-            self._to_kernel(unique, _error(unique, fault.error))
-            return True
-        self._pending[unique] = Pending(opcode, now, bytes(message[:_KEPT]), fault)
+            return
+        about = self._paths.request(unique, message) if self._paths is not None else ()
+        fault = self._faults.striking(opcode, about) if self._faulty else None
+        if fault is not None:
+            if fault.error:
+                self._to_kernel(unique, error_reply(unique, fault.error))
+                return
+            self._struck[unique] = fault
+        self._pending[unique] = Pending(opcode, now, bytes(message[:_SHORT]))
         if (
             opcode == c.FUSE_READ
             and self._pieces.may_mix
@@ -230,21 +250,8 @@ class Relay:
             and self._long.add(unique, bytes(message))
         ):
             self._no_later(now + APART)
-            return True
+            return
         self._to_server(message)
-        return True
-
-    def _about(self, unique: int, message: memoryview) -> tuple[bytes, ...]:
-        """The paths of a request, where a fault asks for them."""
-        if self._paths is None:
-            return ()
-        self._paths.feed(self._traced(Direction.TO_SERVER, message))
-        exchange = self._paths.pending(unique)
-        return (exchange.path, exchange.newpath) if exchange is not None else ()
-
-    def _traced(self, direction: Direction, message: bytes | memoryview) -> Traced:
-        agreed = self.agreed
-        return Traced(0, direction, bytes(message), len(message), 0, 0, agreed.minor, agreed.setxattr_ext)
 
     def _to_server(self, message: memoryview | bytes) -> None:
         if self._unsent:
@@ -288,77 +295,70 @@ class Relay:
             return
         if not length:
             raise _Ended
-        message: bytes | memoryview = self._view[:length]
-        size, _, unique = _out_header.unpack_from(self._buffer) if length >= _HEADER else (0, 0, 0)
-        if size != length or size > WHOLE or self._pieces.missing:
-            whole = self._pieces.whole(self._view[:length])
-            if whole is None:
-                return
-            message = whole
-            unique = _out_header.unpack_from(message)[2] if len(message) >= _HEADER else 0
-        if self._long:
-            for read in self._long.next(unique):
-                self._to_server(read)
-        if self._faulty:
-            request = self._pending.get(unique & ~_RESENT)
-            fault = request.fault if request is not None else None
-            if request is not None and fault is not None:
-                if fault.drop:
-                    return
-                if fault.short is not None:
-                    message = shortened(message, request.opcode, fault.short)
-                if fault.delay:
-                    due = now + self._faults.delay(fault)
-                    self._delayed.add(due, unique, bytes(message))
-                    self._no_later(due)
-                    return
-        self._to_kernel(unique, message)
+        if not (self._plain and length <= _SHORT and not self._reads and self._answered(length)):
+            self._other_reply(length, now)
         # Whom the kernel let run for it, on this CPU, has asked again by now: that saves poll(2).
         if self._misses:
             self._misses -= 1
         elif not self._unsent and not self._from_kernel(now):
             self._misses = _MISSES
 
+    def _answered(self, length: int) -> bool:
+        """Passes a whole reply on to a request that waits, if it is one: most of all messages of servers."""
+        if length < _HEADER:
+            return False
+        message = bytes(self._view[:length])
+        size, unique = _answered(message)
+        request = self._pending.pop(unique, None) if size == length else None
+        if request is None:
+            return False
+        for recorder in self._recorders:
+            recorder.reply((message,))
+        self._write(unique, message, request)
+        return True
+
+    def _other_reply(self, length: int, now: float) -> None:
+        """Whatever a message of the server may be."""
+        message: bytes | memoryview = self._view[:length]
+        size, unique = _answered(message) if length >= _HEADER else (0, 0)
+        if size != length or size > WHOLE or self._pieces.missing:
+            whole = self._pieces.whole(self._view[:length])
+            if whole is None:
+                return
+            message = whole
+            unique = _answered(message)[1] if len(message) >= _HEADER else 0
+        for read in self._long.next(unique):
+            self._to_server(read)
+        request = self._pending.get(unique & ~_RESENT)
+        fault = self._struck.get(unique & ~_RESENT)
+        if request is not None and fault is not None:
+            if fault.drop:
+                return
+            if fault.short is not None:
+                message = shortened(message, request.opcode, fault.short)
+            if fault.delay:
+                due = now + self._faults.delay(fault)
+                self._delayed.add(due, unique, bytes(message))
+                self._no_later(due)
+                return
+        self._to_kernel(unique, message)
+
     def _to_kernel(self, unique: int, message: bytes | memoryview) -> None:
         request = self._pending.pop(unique & ~_RESENT, None) if unique else None
+        self._struck.pop(unique & ~_RESENT, None)
         for recorder in self._recorders:
             recorder.reply((message,))
         if self._paths is not None:
-            self._paths.feed(self._traced(Direction.TO_KERNEL, message))
+            self._paths.reply(message)
         if self.agreed.waiting is not None:
             self.agreed.answered(bytes(message))
+        self._plain = not self._faulty and self.agreed.waiting is None
         if unique in self._given_up:
             self._given_up.remove(unique)
-            return
-        if not unique and len(message) >= _HEADER:
+        elif not unique and len(message) >= _HEADER:
             self._notices.send(bytes(message))
-            return
-        try:
-            os.write(self._device, message)
-        except OSError as error:
-            if error.errno in ENDS:
-                return
-            if error.errno not in _BROKEN:
-                raise
-            if request is None and error.errno == errno.ENOENT and unique & 1:
-                # An answer to an INTERRUPT whose request was answered meanwhile.
-                return
-            self._watcher.broken(bytes(message[:256]), error, request)
-            if request is not None:
-                # Some refused replies use the request up, after others it waits on: its caller must not.
-                self._answer(unique, errno.EIO)
-
-    def _answer(self, unique: int, number: int) -> None:
-        """In the server's place; of no effect where the kernel no longer waits."""
-        try:
-            os.write(self._device, _error(unique, number))
-        except OSError as error:
-            if error.errno not in ENDS | _BROKEN:
-                raise
-
-    def _notice_refused(self, message: bytes, error: OSError) -> None:
-        if error.errno not in ENDS:
-            self._watcher.broken(message[:256], error, None)
+        else:
+            self._write(unique, message, request)
 
     # -- watching -------------------------------------------------------------------------------------------------
 
@@ -384,27 +384,11 @@ class Relay:
         self._looked = now
         for recorder in self._recorders:
             recorder.flush()
-        late = []
-        for unique, request in self._pending.items():
-            waited = now - request.since
-            if waited < self._patience and not (self._give_up and waited >= self._give_up):
-                break
-            if request.opcode in MAY_WAIT or (request.opcode == c.FUSE_INIT and waited < self._patience + _START):
-                continue
-            if self._give_up and waited >= self._give_up:
-                late.append((unique, request, waited))
-            elif not request.told and request.fault is None:
-                request.told = True
-                self._watcher.hangs(unique, request, waited)
-        for unique, request, waited in late:
-            if request.fault is None:
-                request.given_up = True
-                self._watcher.hangs(unique, request, waited)
-            self._to_kernel(unique, _error(unique, errno.ETIMEDOUT))
-            self._given_up.add(unique)
-            for read in self._long.next(unique):
-                self._to_server(read)
-
-
-def _error(unique: int, number: int) -> bytes:
-    return fuse_out_header.pack_flat(_HEADER, -number, unique)
+        for unique, waited, give_up in list(self._patience.look(self._pending, now)):
+            if unique not in self._struck:
+                self._watcher.hangs(unique, self._pending[unique]._replace(given_up=give_up), waited)
+            if give_up:
+                self._to_kernel(unique, error_reply(unique, errno.ETIMEDOUT))
+                self._given_up.add(unique)
+                for read in self._long.next(unique):
+                    self._to_server(read)
