@@ -7,7 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,9 +64,22 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     yield Reader(tmp_path)
 
 
+class TracedCopies:
+    """The kernel records every COPY_FILE_RANGE_64. `begun` and `done` are commands: between them is our own time, in
+    which the number of a connection is that of one mount alone."""
+
+    def __init__(self, instance: Path) -> None:
+        self._trace = instance / "trace"
+        self.begun, self.done = (f"echo our time: {word} > {instance}/trace_marker" for word in ("begun", "done"))
+
+    def of(self, connection: int) -> int:
+        """How many there were, in our own time."""
+        ours = self._trace.read_text().split("our time: ")[1]
+        return ours.count(f"connection {connection} req ")
+
+
 @contextmanager
-def traced_copies() -> Iterator[Callable[[int], int]]:
-    """Has the kernel record its requests; gives how many were COPY_FILE_RANGE_64, by number of the connection."""
+def traced_copies() -> Iterator[TracedCopies]:
     tracing = Path("/sys/kernel/tracing")
     if not (tracing / "instances").exists():
         subprocess.run(["mount", "-t", "tracefs", "none", tracing], check=True)
@@ -76,7 +89,7 @@ def traced_copies() -> Iterator[Callable[[int], int]]:
         sent = own / "events" / "fuse" / "fuse_request_send"
         (sent / "filter").write_text("opcode == 53")
         (sent / "enable").write_text("1")
-        yield lambda connection: (own / "trace").read_text().count(f"connection {connection} req ")
+        yield TracedCopies(own)
     finally:
         own.rmdir()
 
@@ -94,12 +107,13 @@ def test_the_first_command_and_the_session_do_what_they_show(reader: Reader) -> 
         iso.truncate(4 << 30)
         iso.seek(1 << 30)
         iso.write(os.urandom(1 << 20))
-    number = SESSION.index(".venv/bin/mfs umount /mnt/mfs")
+    over = SESSION.index(".venv/bin/mfs umount /mnt/mfs")
     with traced_copies() as copies:
-        said = reader.types(SETUP, *SESSION[:number], "stat -c 'device %d' /mnt/mfs", *SESSION[number:])
+        ours = [copies.begun, *SESSION[:over], "stat -c 'device %d' /mnt/mfs", copies.done]
+        said = reader.types(SETUP, *ours, *SESSION[over:])
         device = re.search(r"^device (\d+)$", said, re.MULTILINE)
         assert device is not None, said
-        assert copies(os.minor(int(device[1]))) == 1
+        assert copies.of(os.minor(int(device[1]))) == 1
     said += reader.types(*ROOTLESS)
     kept = reader.types(*KEPT)
     gone = re.compile(r"^removed\tdirectory\t.*", re.MULTILINE)
