@@ -6,9 +6,9 @@ nothing needs a lock; hashing large leaves, and every wait for the disk, are a w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
 
+from mfs.blocks.store import EmbeddedStore
 from mfs.commit.files import FileBuilder
 from mfs.commit.point import PointInTime, Taken
 from mfs.file.medium import StoreMedium
@@ -42,8 +42,6 @@ from mfs.unixfs.symlink import symlink_block
 _TOPS = (ROOT_INO, IPNS_INO)
 """The directories that no other directory names."""
 
-T = TypeVar("T")
-
 _PENDING = 4 << 20
 _PENDING_BLOCKS = 20_000
 """Bytes and number of new small blocks held in memory before they are written out."""
@@ -62,6 +60,34 @@ class Built:
         self.unchanged: set[int] = set()
         self.root: CID | None = None
         self.meta: CID | None = None
+
+
+class _Writing(Pace):
+    """A pace that also writes out the blocks that were put, by `flush`, when they have become many."""
+
+    __slots__ = ("_flush", "_store")
+
+    def __init__(
+        self, store: EmbeddedStore, flush: Callable[[], Awaitable[None]], behind: Callable[[], bool] | None
+    ) -> None:
+        super().__init__(behind)
+        self._store = store
+        self._flush = flush
+
+    @property
+    def due(self) -> bool:
+        """Whether the slice is used up, or so much was put that it is to be written."""
+        return super().due or self._full
+
+    async def rest(self) -> None:
+        """Let others run.  OSError: the disk did not take what was put."""
+        if self._full:
+            await self._flush()
+        await super().rest()
+
+    @property
+    def _full(self) -> bool:
+        return self._store.pending_bytes > _PENDING or self._store.pending_changes > _PENDING_BLOCKS
 
 
 class Builder:
@@ -83,12 +109,11 @@ class Builder:
         self._medium = medium
         self._store = medium.store
         self._profile = medium.profile
-        self._flush = flush
-        self._pace = Pace(behind)
+        self._pace = _Writing(self._store, flush, behind)
         self.built = Built()
         """What it came to so far; after a failure, too."""
         self._inodes: dict[int, Inode] = {}
-        self._file_builder = FileBuilder(medium, self._pace, self._breathe)
+        self._file_builder = FileBuilder(medium, self._pace)
         self._relinked: dict[int, dict[bytes, int]] = {}
         """Directory to name to child: entries whose CID is, or may be, another one."""
 
@@ -115,29 +140,13 @@ class Builder:
                 self._store.put(cid, block)
                 self._link(ino, taken, Link(cid, 0, len(block)))
             if self._pace.due:
-                await self._breathe()
+                await self._pace.rest()
 
     def _link(self, ino: int, taken: Taken, link: Link) -> None:
         self.built.links[ino] = link
         if link.cid != taken.cid:
             for parent, name in taken.references:
                 self._relinked.setdefault(parent, {})[name] = ino
-
-    async def _breathe(self) -> None:
-        if self._store.pending_bytes > _PENDING or self._store.pending_changes > _PENDING_BLOCKS:
-            await self._flush()
-        await self._pace.rest()
-
-    async def _run(self, steps: Generator[None, None, T]) -> T:
-        """Run `steps`, which put blocks, to their end, and write those out when they have become many."""
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                value: T = stop.value
-                return value
-            if self._pace.due or self._store.pending_bytes > _PENDING:
-                await self._breathe()
 
     # -- directories ----------------------------------------------------------------------------------------------
 
@@ -159,7 +168,7 @@ class Builder:
             for ino in levels.get(level, ()):
                 await self._directory(ino)
                 if self._pace.due:
-                    await self._breathe()
+                    await self._pace.rest()
                 for parent, name in self._references(ino):
                     if self.built.links[ino].cid != self._committed(ino):
                         self._relinked.setdefault(parent, {})[name] = ino
@@ -195,7 +204,7 @@ class Builder:
                 self.built.links[ino] = Link(root, 0, made_of.tsize)
                 self.built.stats[ino] = stats
                 return
-        cid, tsize, stats = await self._run(
+        cid, tsize, stats = await self._pace.run(
             update_directory(self._profile, root, changes, stats, self._store.get, self._store.put, *self._stamp(ino))
         )
         self.built.links[ino] = Link(cid, 0, tsize)
@@ -278,8 +287,8 @@ class Builder:
             await self._entries(ino, names, edits)
         edits.sort()
         if self._pace.due:
-            await self._breathe()
-        self.built.meta = await self._run(self._meta.update(edits))
+            await self._pace.rest()
+        self.built.meta = await self._pace.run(self._meta.update(edits))
 
     def _record(self, ino: int, taken: Taken) -> bytes:
         link = self.built.links.get(ino)
@@ -319,5 +328,5 @@ class Builder:
             else:
                 slot.pop(name, None)
             if self._pace.due:
-                await self._breathe()
+                await self._pace.rest()
         edits += [(entry_key(ino, cookie), pack_entries(slot)) for cookie, slot in slots.items()]

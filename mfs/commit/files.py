@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import trio
 
@@ -24,15 +24,14 @@ _EMPTY = Leaf((), 0)
 
 
 class FileBuilder:
-    """Builds files in slices as `pace` has them; `breathe` is awaited in between."""
+    """Builds files in slices as `pace` has them."""
 
-    def __init__(self, medium: StoreMedium, pace: Pace, breathe: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, medium: StoreMedium, pace: Pace) -> None:
         self._medium = medium
         self._store = medium.store
         self._profile = medium.profile
         self._roots = Roots(medium)
         self._pace = pace
-        self._breathe = breathe
 
     async def file(self, content: Snapshot, mode: int, mtime: int) -> tuple[Link, bool]:
         """The file of these bytes, and whether they, and their layout, are those of the commit before.
@@ -83,7 +82,7 @@ class FileBuilder:
         for index in changed:
             hashed[index] = await self._leaf(leaves[index], leaf_length(profile, size, index))
             if self._pace.due:
-                await self._breathe()
+                await self._pace.rest()
         return await self._pace.run(
             build_file(
                 profile,
@@ -115,7 +114,7 @@ class FileBuilder:
                 ahead[made] = await self._leaf(leaf, leaf_length(profile, size, made))
                 made += 1
                 if self._pace.due:
-                    await self._breathe()
+                    await self._pace.rest()
             try:
                 next(steps)
             except StopIteration as stop:
