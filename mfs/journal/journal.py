@@ -78,6 +78,10 @@ class _Taken:
         self.segments: set[int] = set()
         self.record = b""
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to write, or to sync."""
+        return bool(self.segments or self.record)
+
     def put_back(self, tree: Tree) -> None:
         for ino, node in self.nodes.items():
             tree.unlogged.setdefault(ino, node)
@@ -173,6 +177,11 @@ class Journal:
             self.lock.release()
             raise
         done: Future[None] = Future()
+        if not taken:
+            self._persisted(taken)
+            self.lock.release()
+            done.set_result(None)
+            return done
         done.set_running_or_notify_cancel()  # it can no longer be cancelled
         under_way = self._under_way = _UnderWay(taken, done)
         token, log = trio.lowlevel.current_trio_token(), self._logs[-1]
@@ -192,7 +201,13 @@ class Journal:
             else:
                 done.set_exception(_told(under_way.error))
 
-        trio.lowlevel.start_thread_soon(persist, deliver)
+        try:
+            trio.lowlevel.start_thread_soon(persist, deliver)
+        except BaseException as error:
+            # No thread was to be had.
+            under_way.error, under_way.written = error, True
+            self._settle()
+            raise
         return done
 
     def _settle(self) -> None:
@@ -211,7 +226,8 @@ class Journal:
         try:
             taken = self._take(current.files.values())
             try:
-                await trio.to_thread.run_sync(self._persist, self._logs[-1], taken)
+                if taken:
+                    await trio.to_thread.run_sync(self._persist, self._logs[-1], taken)
             except BaseException:
                 taken.put_back(self.tree)
                 raise

@@ -131,3 +131,28 @@ async def test_closing_waits_for_the_record_under_way(tmp_path: Path, monkeypatc
 
 def _names(volume: Volume) -> list[bytes]:
     return sorted(volume.tree.names(root(volume)))
+
+
+async def test_nothing_to_say_is_done_without_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path / "repo") as volume:
+        file = make(volume, "a", b"x")
+        await volume.sync(file)
+        monkeypatch.setattr(trio.lowlevel, "start_thread_soon", _no_thread)
+        future = volume.journal.sync_at_once(file)
+        assert future is not None and future.done()
+
+
+async def test_where_no_thread_is_to_be_had_it_is_said_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path / "repo") as volume:
+        file = make(volume, "a", b"x")
+        with monkeypatch.context() as patched:
+            patched.setattr(trio.lowlevel, "start_thread_soon", _no_thread)
+            with pytest.raises(RuntimeError, match="no thread"):
+                volume.journal.sync_at_once(file)
+        await volume.sync(file)
+        with crashed(volume, tmp_path / "copy") as after:
+            assert read(after, "a") == b"x"
+
+
+def _no_thread(*_: object) -> None:
+    raise RuntimeError("no thread")
