@@ -295,7 +295,7 @@ class Relay:
             return
         if not length:
             raise _Ended
-        if not (self._plain and length <= _SHORT and not self._reads and self._answered(length)):
+        if not (self._plain and length <= _SHORT and not self._reads and self._usual_reply(length)):
             self._other_reply(length, now)
         # Whom the kernel let run for it, on this CPU, has asked again by now: that saves poll(2).
         if self._misses:
@@ -303,7 +303,7 @@ class Relay:
         elif not self._unsent and not self._from_kernel(now):
             self._misses = _MISSES
 
-    def _answered(self, length: int) -> bool:
+    def _usual_reply(self, length: int) -> bool:
         """Passes a whole reply on to a request that waits, if it is one: most of all messages of servers."""
         if length < _HEADER:
             return False
