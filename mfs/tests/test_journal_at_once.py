@@ -16,8 +16,7 @@ from mfs.journal import journal
 from mfs.log import Log
 from mfs.tests.volume_work import crashed, make, opened, read, root
 from mfs.volume import Volume
-
-PATIENCE = 60
+from rawfuse.tests.waiting import PATIENCE
 
 
 @contextmanager
