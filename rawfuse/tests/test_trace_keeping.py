@@ -118,6 +118,25 @@ def test_a_recorder_keeps_a_batch_back_until_it_is_asked() -> None:
     assert len(Kept.messages) == recorder.messages == 4
 
 
+def test_who_keeps_a_message_by_itself_says_what_a_recorder_would() -> None:
+    class Kept:
+        messages: ClassVar[list[Traced]] = []
+
+        def write(self, message: Traced) -> None:
+            self.messages.append(message)
+
+    recorder = Recorder(Kept(), connection=7, batch=3, program=lambda pid: b"program %d" % pid)
+    assert recorder.program(5) == recorder.programs[5] == b"program 5"
+    recorder.keep((1, Direction.TO_SERVER, DATA, len(DATA), 0, recorder.programs[5]))
+    recorder.keep((2, Direction.TO_KERNEL, b"reply", 5, 1, b""))
+    assert len(recorder.kept) == 2
+    recorder.flush()
+    assert Kept.messages == [
+        Traced(1, Direction.TO_SERVER, DATA, len(DATA), 7, program=b"program 5"),
+        Traced(2, Direction.TO_KERNEL, b"reply", 5, 7, 1),
+    ]
+
+
 def test_a_batch_is_bounded_in_bytes() -> None:
     class Kept:
         messages: ClassVar[list[Traced]] = []

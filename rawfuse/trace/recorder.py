@@ -16,7 +16,7 @@ from rawfuse.trace.record import NATIVE, Direction, Traced
 from rawfuse.wire import constants as c
 from rawfuse.wire import fuse_in_header
 
-__all__ = ["Recorder", "TracedChannel"]
+__all__ = ["Kept", "Recorder", "TracedChannel"]
 
 _asked: Final = Struct("=4xI24xI").unpack_from
 """Of a fuse_in_header the opcode and the pid: unpacking all of it costs twice as much."""
@@ -31,7 +31,7 @@ _MOST: Final = 1 << 20
 _FRESH: Final = 200_000_000
 """Nanoseconds that the name of a program is believed without another look: a pid gets another one by exec(2)."""
 
-_Kept = tuple[int, Direction, bytes, int, int, bytes]
+Kept = tuple[int, Direction, bytes, int, int, bytes]
 """Of a :class:`Traced` the time, the direction, the data, the length, the descriptor and the program."""
 
 
@@ -45,6 +45,16 @@ class Recorder:
     Whoever passes messages on comes here between two turns of other programs on its CPU, with what it runs and reads
     gone from the caches: there everything costs two or three times as much as in :meth:`flush`, which does the same
     thing many times in a row. So of a message no more is done at once than must be, and the rest is done there.
+
+    To whom even the call of :meth:`request` or :meth:`reply` is too much gives `keep` what they would: all of a message
+    that is no INIT and no reply to one, and the name from `programs` or :meth:`program`.
+
+    Attributes:
+        messages: how many were written.
+        batch, largest: see below.
+        kept: what waits for :meth:`flush`, which is due when there are `batch` of them.
+        keep: adds to it.
+        programs: names that are believed at the moment, by pid.
 
     Args:
         writer: where they go.
@@ -70,17 +80,16 @@ class Recorder:
         if largest is not None and largest < fuse_in_header.SIZE:
             raise ValueError(f"of a message at least its header is kept, {fuse_in_header.SIZE} bytes, not {largest}")
         self.messages = 0
-        """How many were written."""
+        self.batch = batch
+        self.largest = largest
+        self.kept: list[Kept] = []
+        self.keep = self.kept.append
+        self.programs: dict[int, bytes] = {}
         self._write_many = batch_writer(writer)
         self._connection = connection
-        self._largest = largest
         self._program = program or _nobody
-        self._names: dict[int, bytes] = {}
         self._named = self._renamed = 0
         self._agreed = agreed or Agreed()
-        self._batch = batch
-        self._kept: list[_Kept] = []
-        self._keep = self._kept.append
         self._size = 0
         self._lock = threading.Lock()
 
@@ -94,19 +103,26 @@ class Recorder:
             if opcode == _INIT:
                 self.flush()
                 self._agreed.asked(_unique.unpack_from(message)[0])
-            # Both: the clock may be set back.
-            if not self._named <= now < self._renamed:
-                self._names = {0: b""}
-                self._named, self._renamed = now, now + _FRESH
-            known = self._names.get(pid)
-            if known is None:
-                known = self._names[pid] = self._program(pid)[:15]
-            program = known
-        data = bytes(message if self._largest is None else message[: self._largest])
-        self._keep((now, _TO_SERVER, data, length, descriptor, program))
+            self._forget(now)
+            known = self.programs.get(pid)
+            program = self.program(pid) if known is None else known
+        data = bytes(message if self.largest is None else message[: self.largest])
+        self.keep((now, _TO_SERVER, data, length, descriptor, program))
         self._size += length
-        if len(self._kept) >= self._batch or self._size >= _MOST:
+        if len(self.kept) >= self.batch or self._size >= _MOST:
             self.flush()
+
+    def program(self, pid: int) -> bytes:
+        """The name of the program behind it, looked up."""
+        name = self.programs[pid] = self._program(pid)[:15] if pid else b""
+        return name
+
+    def _forget(self, now: int) -> None:
+        """Names that are too old."""
+        # Both: the clock may be set back.
+        if not self._named <= now < self._renamed:
+            self.programs.clear()
+            self._named, self._renamed = now, now + _FRESH
 
     def reply(self, parts: Parts, descriptor: int = 0) -> None:
         """A message to the kernel, in the pieces that it is written in."""
@@ -115,20 +131,21 @@ class Recorder:
         if self._agreed.waiting is not None:
             self.flush()
             self._agreed.answered(data)
-        if self._largest is not None:
-            data = data[: self._largest]
-        self._keep((time_ns(), _TO_KERNEL, data, length, descriptor, b""))
+        if self.largest is not None:
+            data = data[: self.largest]
+        self.keep((time_ns(), _TO_KERNEL, data, length, descriptor, b""))
         self._size += length
-        if len(self._kept) >= self._batch or self._size >= _MOST:
+        if len(self.kept) >= self.batch or self._size >= _MOST:
             self.flush()
 
     def flush(self) -> None:
         """Gives the writer what was kept for a batch."""
         self._size = 0
         with self._lock:
+            self._forget(time_ns())
             # Others may add to it meanwhile.
-            some = self._kept[:]
-            del self._kept[: len(some)]
+            some = self.kept[:]
+            del self.kept[: len(some)]
             if not some:
                 return
             agreed, number = self._agreed, self._connection

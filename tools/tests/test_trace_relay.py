@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from rawfuse.trace import Direction, Recorder, Traced
-from rawfuse.wire import Lookup, Read, Write, fuse_out_header, fuse_read_in, fuse_write_in
+from rawfuse.wire import Lookup, Read, Write, fuse_in_header, fuse_out_header, fuse_read_in, fuse_write_in
 from rawfuse.wire import constants as c
 from rawfuse.wire.requests import encode_request
 from tools.trace.held import Delayed
@@ -73,8 +74,19 @@ def between(recorder: Recorder | None = None) -> Iterator[Between]:
         one.end()
 
 
-def asked(unique: int, name: bytes = b"name") -> bytes:
-    return encode_request(Lookup(unique=unique, nodeid=1, name=name), 45)
+class Kept(list[Traced]):
+    """What a recorder wrote."""
+
+    def write(self, message: Traced) -> None:
+        self.append(message)
+
+
+def asked(unique: int, name: bytes = b"name", pid: int = 0) -> bytes:
+    return encode_request(Lookup(unique=unique, nodeid=1, name=name, pid=pid), 45)
+
+
+def of(opcode: int) -> bytes:
+    return fuse_in_header(len=fuse_in_header.SIZE, opcode=opcode).pack()
 
 
 def answer(unique: int, data: bytes = b"") -> bytes:
@@ -144,10 +156,6 @@ def test_a_long_read_that_is_not_answered_keeps_the_next_one_a_moment_only() -> 
 
 
 def test_a_recorder_may_come_and_go_while_messages_pass() -> None:
-    class Kept(list[Traced]):
-        def write(self, message: Traced) -> None:
-            self.append(message)
-
     first, later = Kept(), Kept()
     watcher = Recorder(later)
     with between(Recorder(first, batch=64)) as one:
@@ -187,18 +195,174 @@ def test_delayed_replies_come_in_the_order_of_their_times() -> None:
 
 
 def test_what_waits_for_too_long_is_said_once_and_then_given_up() -> None:
-    pending = {
-        2: Pending(c.FUSE_INIT, 0.0, b""),
-        4: Pending(c.FUSE_SETLKW, 0.0, b""),
-        6: Pending(c.FUSE_LOOKUP, 0.0, b""),
-        8: Pending(c.FUSE_LOOKUP, 5.0, b""),
-    }
+    pending = {2: of(c.FUSE_INIT), 4: of(c.FUSE_SETLKW), 6: of(c.FUSE_LOOKUP)}
     patience = Patience(10.0, 30.0)
-    assert not list(patience.look(pending, 9.0))
+    assert not list(patience.look(pending, 0.0))
+    pending[8] = of(c.FUSE_LOOKUP)
+    assert not list(patience.look(pending, 5.0))
     assert list(patience.look(pending, 11.0)) == [(6, 11.0, False)]
     assert list(patience.look(pending, 16.0)) == [(8, 11.0, False)]
     assert list(patience.look(pending, 31.0)) == [(2, 31.0, True), (6, 31.0, True)]
     del pending[6]
-    pending[6] = Pending(c.FUSE_LOOKUP, 31.0, b"")
     assert list(patience.look(pending, 34.0)) == [(2, 34.0, True)]
-    assert list(Patience(10.0, 0.0).look({6: pending[6]}, 1031.0)) == [(6, 1000.0, False)]
+    pending[6] = of(c.FUSE_LOOKUP)
+    assert list(patience.look(pending, 34.5)) == [(2, 34.5, True)]
+
+
+def test_without_an_end_to_patience_nothing_is_given_up() -> None:
+    patience, pending = Patience(10.0, 0.0), {6: of(c.FUSE_LOOKUP)}
+    assert not list(patience.look(pending, 31.0))
+    assert list(patience.look(pending, 1031.0)) == [(6, 1000.0, False)]
+    assert not list(patience.look(pending, 2031.0))
+
+
+CALLER = 7
+SMALL = 64
+
+
+class OneCaller(Between):
+    """A relay with one caller, who asks again in the moment that it leaves to others, and a server that answers.
+
+    `saying` says what comes to the relay in the moment after each answer; after the last of it nothing does.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, saying: list[Callable[[OneCaller], object]]) -> None:
+        self.kept = Kept()
+        self.moments = 0
+        self._saying = iter(saying)
+        monkeypatch.setattr(os, "sched_yield", self._moment)
+        # However slow this machine is.
+        monkeypatch.setattr("tools.trace.relay._BRISK", 1 << 62)
+        monkeypatch.setattr("tools.trace.relay._REST", 0)
+        super().__init__(Recorder(self.kept, batch=SMALL, program=lambda pid: b"program %d" % pid))
+        for unique in (2, 4):
+            self.kernel.send(asked(unique, pid=CALLER))
+            self.answered(unique)
+
+    def _moment(self) -> None:
+        said = next(self._saying, None)
+        if said is not None:
+            self.moments += 1
+            said(self)
+
+    def answered(self, unique: int, pid: int = CALLER) -> None:
+        """Whatever is asked next arrives, and so does its answer."""
+        assert self.server.recv(LARGEST) == asked(unique, pid=pid)
+        self.server.send(answer(unique))
+        assert self.kernel.recv(LARGEST) == answer(unique)
+
+
+def asking(unique: int, pid: int = CALLER) -> Callable[[OneCaller], object]:
+    return lambda one: one.kernel.send(asked(unique, pid=pid))
+
+
+@contextmanager
+def one_caller(monkeypatch: pytest.MonkeyPatch, *saying: Callable[[OneCaller], object]) -> Iterator[OneCaller]:
+    one = OneCaller(monkeypatch, list(saying))
+    try:
+        yield one
+    finally:
+        one.end()
+
+
+def test_one_caller_who_asks_one_thing_after_another_is_recorded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    uniques = range(6, 406, 2)
+    with one_caller(monkeypatch, *map(asking, uniques)) as one:
+        for unique in uniques:
+            one.answered(unique)
+    assert one.moments == len(uniques)
+    assert [message.data for message in one.kept] == [
+        data for unique in range(2, 406, 2) for data in (asked(unique, pid=CALLER), answer(unique))
+    ]
+    assert [message.time for message in one.kept] == sorted(message.time for message in one.kept)
+    assert {message.program for message in one.kept[::2]} == {b"program 7"}
+
+
+def test_another_caller_does_not_wait_for_the_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with one_caller(monkeypatch, asking(6)) as one:
+        assert one.server.recv(LARGEST) == asked(6, pid=CALLER)
+        one.kernel.send(asked(8, pid=CALLER + 1))
+        one.answered(8, CALLER + 1)
+        one.server.send(answer(6))
+        assert one.kernel.recv(LARGEST) == answer(6)
+    assert {(message.data, message.program) for message in one.kept[4:]} == {
+        (asked(6, pid=CALLER), b"program 7"),
+        (asked(8, pid=CALLER + 1), b"program 8"),
+        (answer(8), b""),
+        (answer(6), b""),
+    }
+
+
+def test_after_one_caller_comes_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    with one_caller(monkeypatch, asking(6), asking(8, CALLER + 1)) as one:
+        one.answered(6)
+        one.answered(8, CALLER + 1)
+    assert one.moments == 2
+
+
+def test_what_a_server_says_by_itself_passes_before_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    with one_caller(monkeypatch, asking(6)) as one:
+        assert one.server.recv(LARGEST) == asked(6, pid=CALLER)
+        one.server.send(answer(0, b"notification"))
+        one.server.send(answer(6))
+        assert [one.kernel.recv(LARGEST) for _ in range(2)] == [answer(0, b"notification"), answer(6)]
+
+
+def test_an_answer_to_one_caller_may_be_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytes(100_000)
+    with one_caller(monkeypatch, asking(6)) as one:
+        assert one.server.recv(LARGEST) == asked(6, pid=CALLER)
+        one.server.send(answer(6, data)[:61456])
+        one.server.send(answer(6, data)[61456:])
+        assert one.kernel.recv(LARGEST) == answer(6, data)
+
+
+def test_a_server_that_ends_before_it_answers_one_caller_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with one_caller(monkeypatch, asking(6)) as one:
+        assert one.server.recv(LARGEST) == asked(6, pid=CALLER)
+        one.server.close()
+        one.thread.join(PATIENCE)
+        assert one.unmounted is False
+        assert one.told.unanswered == [6]
+
+
+def test_a_recorder_may_come_while_one_caller_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = Kept()
+
+    def recording(one: OneCaller) -> None:
+        one.relay.record(Recorder(later))
+        one.kernel.send(asked(8, pid=CALLER))
+
+    with one_caller(monkeypatch, asking(6), recording) as one:
+        one.answered(6)
+        one.answered(8)
+    assert [message.data for message in later] == [asked(8, pid=CALLER), answer(8)]
+
+
+def test_a_relay_stops_while_one_caller_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    uniques = range(6, 6 + 4 * SMALL, 2)
+    stopping = [lambda one: (one.relay.stop(), one.kernel.send(asked(6, pid=CALLER)))]
+    with one_caller(monkeypatch, *stopping, *map(asking, uniques[1:])) as one:
+        one.server.settimeout(1.0)
+        done = 0
+        try:
+            for unique in uniques:
+                one.answered(unique)
+                done += 1
+        except TimeoutError:
+            pass
+        one.thread.join(PATIENCE)
+        assert not one.thread.is_alive()
+    assert done < SMALL
+
+
+def test_a_moment_that_is_long_is_not_left_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    uniques = range(6, 46, 2)
+    with one_caller(monkeypatch, asking(6), *[lambda _: None] * 40) as one:
+        monkeypatch.setattr("tools.trace.relay._BRISK", 0)
+        monkeypatch.setattr("tools.trace.relay._REST", 20)
+        one.answered(6)
+        for unique in uniques[1:]:
+            one.kernel.send(asked(unique, pid=CALLER))
+            one.answered(unique)
+    assert one.moments <= 3

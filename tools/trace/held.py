@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 
 from rawfuse.channel.pieces import APART, Pieces
 
-from .pending import Pending
-
 __all__ = ["Delayed", "LongReads"]
 
 
@@ -55,20 +53,20 @@ class LongReads:
     `pending` and `pieces` are the relay's; what :meth:`next` gives is to be sent.
     """
 
-    def __init__(self, pending: Mapping[int, Pending], pieces: Pieces) -> None:
+    def __init__(self, pending: Mapping[int, object], pieces: Pieces) -> None:
         self._pending = pending
         self._pieces = pieces
-        self.reads: deque[tuple[int, bytes]] = deque()
-        """The unique and the message of the one that is under way, then of those that are kept back."""
+        self.reads: deque[tuple[int, bytes, float]] = deque()
+        """The unique, the message and the time of the one that is under way, then of those that are kept back."""
 
     @property
     def waiting(self) -> bool:
         """Whether one is kept back."""
         return len(self.reads) > 1
 
-    def add(self, unique: int, message: bytes) -> bool:
+    def add(self, unique: int, message: bytes, now: float) -> bool:
         """Another; whether it is to be kept back."""
-        self.reads.append((unique, message))
+        self.reads.append((unique, message, now))
         return self.waiting
 
     def next(self, arrived: int) -> Iterator[bytes]:
@@ -84,6 +82,6 @@ class LongReads:
     def overdue(self, now: float) -> Iterator[bytes]:
         """What may go since the one before it has not been answered for a while: it may wait for what comes behind."""
         if self.waiting:
-            head = self._pending.get(self.reads[0][0])
-            if head is None or now - head.since >= APART:
-                yield from self.next(self.reads[0][0])
+            unique, _, since = self.reads[0]
+            if unique not in self._pending or now - since >= APART:
+                yield from self.next(unique)

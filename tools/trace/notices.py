@@ -34,28 +34,32 @@ def error_reply(unique: int, number: int) -> bytes:
 
 
 class Replies:
-    """Writes replies to `device`; `watcher` is told of those that the kernel refuses."""
+    """Replies to `device`; `watcher` is told of those that the kernel refuses."""
 
     def __init__(self, device: int, watcher: Watcher) -> None:
         self._device = device
         self._watcher = watcher
 
-    def write(self, unique: int, message: bytes | memoryview, request: Pending | None) -> None:
-        """Passes one on, to `request` if there is one."""
+    def write(self, unique: int, message: bytes | memoryview, request: bytes | None) -> None:
+        """Passes one on, to the request that begins with `request` if there is one."""
         try:
             os.write(self._device, message)
         except OSError as error:
-            if error.errno in ENDS:
-                return
-            if error.errno not in _BROKEN:
-                raise
-            if request is None and error.errno == errno.ENOENT and unique & 1:
-                # An answer to an INTERRUPT whose request was answered meanwhile.
-                return
-            self._watcher.broken(bytes(message[:_SHOWN]), error, request)
-            if request is not None:
-                # Some refused replies use the request up, after others it waits on: its caller must not.
-                self._answer(unique)
+            self.refused(error, unique, message, request)
+
+    def refused(self, error: OSError, unique: int, message: bytes | memoryview, request: bytes | None) -> None:
+        """The kernel did not take it; raises `error` where that says nothing about the reply."""
+        if error.errno in ENDS:
+            return
+        if error.errno not in _BROKEN:
+            raise error
+        if request is None and error.errno == errno.ENOENT and unique & 1:
+            # An answer to an INTERRUPT whose request was answered meanwhile.
+            return
+        self._watcher.broken(bytes(message[:_SHOWN]), error, None if request is None else Pending(request))
+        if request is not None:
+            # Some refused replies use the request up, after others it waits on: its caller must not.
+            self._answer(unique)
 
     def _answer(self, unique: int) -> None:
         """With an error; of no effect where the kernel no longer waits."""

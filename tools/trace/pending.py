@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from struct import Struct
 from typing import Final, NamedTuple, Protocol
 
 from rawfuse.wire import constants as c
@@ -13,18 +14,24 @@ __all__ = ["Patience", "Pending", "Watcher"]
 
 _MAY_WAIT: Final = frozenset({c.FUSE_SETLKW, c.FUSE_INTERRUPT})
 """What a sound server may leave unanswered for ever."""
+_opcode: Final = Struct("=4xI").unpack_from
+"""Of a fuse_in_header."""
 _START: Final = 20.0
 """Seconds more that a server may take for its start."""
 
 
 class Pending(NamedTuple):
-    """A request that was passed on: its opcode, since when (time.monotonic), its first bytes."""
+    """A request that was passed on."""
 
-    opcode: int
-    since: float
     head: bytes
+    """Its first bytes, a fuse_in_header and more."""
     given_up: bool = False
     """Answered in the server's place."""
+
+    @property
+    def opcode(self) -> int:
+        number: int = _opcode(self.head)[0]
+        return number
 
     @property
     def label(self) -> str:
@@ -34,23 +41,32 @@ class Pending(NamedTuple):
 
 
 class Patience:
-    """Which requests have waited for too long: for `seconds`, of each said once, and for `give_up`, 0: for ever."""
+    """Which requests have waited for too long: for `seconds`, of each said once, and for `give_up`, 0: for ever.
+
+    A request waits since it was first seen here, so that passing it on needs no clock.
+    """
 
     def __init__(self, seconds: float, give_up: float) -> None:
         self._seconds = seconds
         self._give_up = give_up or math.inf
         self._least = min(seconds, self._give_up)
+        self._since: dict[int, float] = {}
         self._told: set[int] = set()
 
-    def look(self, pending: Mapping[int, Pending], now: float) -> Iterator[tuple[int, float, bool]]:
-        """The unique, for how many seconds, and whether it is to be given up; `pending` is in the order of `since`."""
+    def look(self, pending: Mapping[int, bytes], now: float) -> Iterator[tuple[int, float, bool]]:
+        """The unique, for how many seconds, and whether it is to be given up, of `pending`, by unique, in their order.
+
+        To be called now and then; `now` is a time.monotonic().
+        """
         self._told &= pending.keys()
-        for unique, request in pending.items():
-            waited = now - request.since
+        self._since = {unique: self._since.get(unique, now) for unique in pending}
+        for unique, head in pending.items():
+            waited = now - self._since[unique]
             if waited < self._least:
                 return
-            starts = request.opcode == c.FUSE_INIT and waited < self._seconds + _START
-            if starts or request.opcode in _MAY_WAIT:
+            opcode = Pending(head).opcode
+            starts = opcode == c.FUSE_INIT and waited < self._seconds + _START
+            if starts or opcode in _MAY_WAIT:
                 continue
             if waited >= self._give_up:
                 yield unique, waited, True
