@@ -180,9 +180,13 @@ def judged(trial: Trial, command: Sequence[str], *, seconds: float = 60.0) -> Ve
 
 
 def kept(trial: Trial, verdict: Verdict, events: Sequence[Event], directory: Path, number: int) -> Path:
-    """Writes down a disk that was judged bad: its files, how to get it again, and what happened before the cut."""
-    place = directory / f"powercut-{number}"
-    shutil.rmtree(place, ignore_errors=True)
+    """Writes down a disk that was judged bad: its files, how to get it again, and what happened before the cut.
+
+    It goes to the first `powercut-N` from `number` on that is not there: what an earlier check found stays.
+    """
+    numbers = itertools.count(number)
+    while (place := directory / f"powercut-{next(numbers)}").exists():
+        pass
     (place / "files").mkdir(parents=True)
     trial.rebuilt.write_to(place / "files")
     (place / "case.json").write_text(trial.case.encode() + "\n")

@@ -56,6 +56,9 @@ def told(outcomes: Sequence[Outcome]) -> str:
     for said in dict.fromkeys(one.said for one in outcomes if one.said):
         lines += ["", said]
     lines += _differences([one for one in outcomes if one.suite == "pjdfstest"])
+    for one in outcomes:
+        if one.suite == "fsx":
+            lines += [f"skipped on {one.place}: fsx {mode}: {why}" for mode, why in one.skipped.items()]
     return "\n".join(lines)
 
 

@@ -124,6 +124,16 @@ def test_a_bad_disk_is_kept_and_can_be_tried_again(tmp_path: Path, capsys: pytes
     assert check(log, TINY_JUDGE, "{}", "{marks}", options=("--repeat", str(kept / "case.json"))) == 1
 
 
+def test_what_an_earlier_check_kept_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = record(tmp_path, TINY_FILL, "{}")
+    places: list[str] = []
+    for _ in range(2):
+        assert check(log, TINY_JUDGE, "{}", "{marks}", options=("--findings", "1")) == 1
+        places += json.loads(capsys.readouterr().out)["bad"]
+    assert len(set(places)) == 2
+    assert all((Path(place) / "case.json").exists() for place in places)
+
+
 def test_what_a_program_prints_is_marked_and_passed_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     log = record(tmp_path, "print('one'); print('two')")
     assert capfd.readouterr().out == "one\ntwo\n"

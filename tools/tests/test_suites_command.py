@@ -14,7 +14,8 @@ import pytest
 from tools.bench.machine import Unavailable
 from tools.suites.command import main, run_in
 from tools.suites.outcome import Outcome, told
-from tools.suites.suites import MODES, NotInstalled, fsx, open_directly, pjdfstest, program
+from tools.suites.places import place
+from tools.suites.suites import MODES, NotInstalled, fsx, open_directly, pjdfstest, program, takes_any_direct
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="the suites need root")
 
@@ -92,7 +93,10 @@ def test_fsx_is_run_in_parts_each_with_the_next_seed_up_to_one_that_fails(suites
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_mode_of_fsx_leaves_out_what_it_is_named_for(suites: Path, tmp_path: Path, mode: str) -> None:
+def test_a_mode_of_fsx_leaves_out_what_it_is_named_for(
+    suites: Path, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.suites.suites.takes_any_direct", lambda directory: True)
     pretend(suites, "fsx", "A-OK", then=f"touch {tmp_path}/fsx-{mode}")
     fsx("here", tmp_path, tmp_path, mode, 1, 1)
     configuration = (tmp_path / f"fsx-{mode}.toml").read_text()
@@ -125,6 +129,17 @@ def test_an_open_file_of_another_process_is_given_o_direct(tmp_path: Path) -> No
         assert found[0] & os.O_DIRECT
         process.communicate("")
     open_directly(process, path)
+
+
+@pytest.mark.kernel("root")
+@pytest.mark.parametrize(("name", "takes"), [("memory", True), ("ext4", False)])
+def test_a_place_is_asked_whether_it_takes_any_direct_write(tmp_path: Path, name: str, takes: bool) -> None:
+    with place(name, tmp_path) as directory:
+        assert takes_any_direct(directory) is takes
+        if not takes:
+            outcome = fsx(name, directory, tmp_path, "direct", 9, 1)
+            assert (outcome.passed, outcome.failed) == (0, {})
+            assert f"skipped on {name}: fsx direct: O_DIRECT takes whole blocks" in told([outcome])
 
 
 def test_what_is_skipped_in_one_place_alone_is_told() -> None:
