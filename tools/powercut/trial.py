@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -162,21 +164,32 @@ def judged(trial: Trial, command: Sequence[str], *, seconds: float = 60.0) -> Ve
         marks.write_text("".join(f"{mark}\n" for mark in trial.marks))
         filled = [word.replace("{marks}", str(marks)).replace("{}", str(files)) for word in command]
         environment = {**os.environ, "POWERCUT_FILES": str(files), "POWERCUT_MARKS": str(marks)}
-        try:
-            ran = subprocess.run(
-                filled,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                timeout=seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as late:
-            return Verdict(None, f"no answer in {seconds:g} s\n" + (late.stdout or b"").decode("utf-8", "replace"))
-        return Verdict(ran.returncode, ran.stdout.decode("utf-8", "replace"))
+        with subprocess.Popen(
+            filled, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        ) as checker:
+            try:
+                said, _ = checker.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired as late:
+                _end(checker.pid)
+                return Verdict(None, f"no answer in {seconds:g} s\n" + (late.stdout or b"").decode("utf-8", "replace"))
+        return Verdict(checker.returncode, said.decode("utf-8", "replace"))
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _end(pid: int) -> None:
+    """Kills a process, then those that it has started. (A group of their own would keep Ctrl-C from all of them.)"""
+    children: list[int] = []
+    # OSError, ProcessLookupError among them: it has ended.
+    with contextlib.suppress(OSError):
+        # Stopped, it starts no more while they are counted.
+        os.kill(pid, signal.SIGSTOP)
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            children += map(int, (task / "children").read_text().split())
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
+    for child in children:
+        _end(child)
 
 
 def kept(trial: Trial, verdict: Verdict, events: Sequence[Event], directory: Path, number: int) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from rawfuse.tests.waiting import until
 from tools.powercut import main
 from tools.powercut.events import ROOT, Mark, Names, Resize, Sync, SyncFailed, Write, Zero
 from tools.powercut.faults import Fault
@@ -122,6 +123,25 @@ def test_a_bad_disk_is_kept_and_can_be_tried_again(tmp_path: Path, capsys: pytes
     assert {path.name for path in kept.iterdir()} == {"case.json", "events", "files", "marks", "output"}
     assert "Traceback" in (kept / "output").read_text()
     assert check(log, TINY_JUDGE, "{}", "{marks}", options=("--repeat", str(kept / "case.json"))) == 1
+
+
+def test_a_checker_that_does_not_end_is_ended_with_what_it_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log, pids = record(tmp_path, TINY_FILL, "{}"), tmp_path / "pids"
+    judge = f"import subprocess; subprocess.run(['sh', '-c', 'echo $$ >> {pids}; sleep 1000; true'])"
+    pids.touch()
+    assert check(log, judge, options=("--disks", "4", "--patience", "2")) == 1
+    (place,) = json.loads(capsys.readouterr().out)["bad"]
+    assert (Path(place) / "output").read_text().startswith("no answer in 2 s\n")
+    until(lambda: not any(_runs(pid) for pid in pids.read_text().split()))
+
+
+def _runs(pid: str) -> bool:
+    try:
+        return b"sleep 1000" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def test_what_an_earlier_check_kept_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
