@@ -46,8 +46,9 @@ class Recorder:
     gone from the caches: there everything costs two or three times as much as in :meth:`flush`, which does the same
     thing many times in a row. So of a message no more is done at once than must be, and the rest is done there.
 
-    To whom even the call of :meth:`request` or :meth:`reply` is too much gives `keep` what they would: all of a message
-    that is no INIT and no reply to one, and the name from `programs` or :meth:`program`.
+    A caller for whom even calling :meth:`request` and :meth:`reply` costs too much gives `keep` the same tuples: the
+    whole of a message that is no INIT and no reply to one, and not so long that `batch` of them are too much to keep;
+    with a request the name from `programs` or :meth:`program`.
 
     Attributes:
         messages: how many were written.

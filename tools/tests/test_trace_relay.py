@@ -10,15 +10,19 @@ from contextlib import contextmanager
 
 import pytest
 
+from rawfuse.channel.pieces import APART, Pieces
+from rawfuse.tests.waiting import until
 from rawfuse.trace import Direction, Recorder, Traced
 from rawfuse.wire import Lookup, Read, Write, fuse_in_header, fuse_out_header, fuse_read_in, fuse_write_in
 from rawfuse.wire import constants as c
 from rawfuse.wire.requests import encode_request
-from tools.trace.held import Delayed
+from tools.trace.held import Delayed, LongReads
 from tools.trace.pending import Patience
 from tools.trace.relay import Pending, Relay, room_for_messages
 
 PATIENCE = 20.0
+RESENT = 1 << 63
+"""FUSE_RESEND sends a request again with this bit in its unique, and its answer has it too."""
 LARGEST = 1 << 21
 
 
@@ -173,6 +177,69 @@ def test_a_recorder_may_come_and_go_while_messages_pass() -> None:
     assert [message.data for message in later] == [asked(4), answer(4)]
 
 
+def test_recorders_of_several_threads_come_and_go_without_losing_each_other() -> None:
+    with between() as one:
+        recorders = [Recorder(Kept(), batch=64) for _ in range(4)]
+
+        def come_and_go(recorder: Recorder) -> None:
+            for _ in range(500):
+                one.relay.record(recorder)
+                one.relay.stop_recording(recorder)
+
+        threads = [threading.Thread(target=come_and_go, args=(recorder,)) for recorder in recorders]
+        last = Recorder(Kept(), batch=64)
+        for thread in threads:
+            thread.start()
+        one.relay.record(last)
+        for thread in threads:
+            thread.join()
+        one.kernel.send(asked(2))
+        assert one.server.recv(LARGEST) == asked(2)
+    assert [recorder.messages for recorder in (*recorders, last)] == [0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_request_that_the_kernel_sends_again_is_answered_once(first: bool) -> None:
+    with between() as one:
+        for unique in (2, 2 | RESENT):
+            one.kernel.send(asked(unique))
+            assert one.server.recv(LARGEST) == asked(unique)
+        answers = [answer(unique) for unique in ((2, 2 | RESENT) if first else (2 | RESENT,))]
+        for one_answer in answers:
+            one.server.send(one_answer)
+            assert one.kernel.recv(LARGEST) == one_answer
+        one.server.close()
+        one.thread.join(PATIENCE)
+        assert one.told.unanswered == []
+
+
+def test_notifications_that_wait_in_the_kernel_do_not_keep_back_the_answer_that_frees_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free = threading.Event()
+    said: list[bytes] = []
+    write = os.write
+
+    def held(fd: int, data: bytes) -> int:
+        if threading.current_thread().name != "notifications":
+            return write(fd, data)
+        free.wait(PATIENCE)
+        said.append(data)
+        return len(data)
+
+    monkeypatch.setattr(os, "write", held)
+    with between() as one:
+        one.kernel.send(asked(2))
+        assert one.server.recv(LARGEST) == asked(2)
+        notifications = [answer(0, b"%d" % number) for number in range(10_000)]
+        for notification in notifications:
+            one.server.send(notification)
+        one.server.send(answer(2))
+        assert one.kernel.recv(LARGEST) == answer(2)
+        free.set()
+        until(lambda: said == notifications)
+
+
 def test_a_server_that_ends_is_told_with_what_it_left() -> None:
     with between() as one:
         one.kernel.send(asked(2))
@@ -181,6 +248,18 @@ def test_a_server_that_ends_is_told_with_what_it_left() -> None:
         one.thread.join(PATIENCE)
         assert one.unmounted is False
         assert one.told.unanswered == [2]
+
+
+def test_a_long_read_has_its_moment_from_when_it_was_sent() -> None:
+    pending = {2: b"", 4: b"", 6: b""}
+    reads = LongReads(pending, Pieces(pending))
+    for unique in pending:
+        reads.add(unique, b"%d" % unique, 0.0)
+    del pending[2]
+    sent = 0.9 * APART
+    assert list(reads.next(2, sent)) == [b"4"]
+    assert not list(reads.overdue(1.1 * APART))
+    assert list(reads.overdue(2 * APART)) == [b"6"]
 
 
 def test_delayed_replies_come_in_the_order_of_their_times() -> None:
@@ -226,7 +305,12 @@ class OneCaller(Between):
     `saying` says what comes to the relay in the moment after each answer; after the last of it nothing does.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, saying: list[Callable[[OneCaller], object]]) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        saying: list[Callable[[OneCaller], object]],
+        name: Callable[[int], bytes],
+    ) -> None:
         self.kept = Kept()
         self.moments = 0
         self._saying = iter(saying)
@@ -234,7 +318,7 @@ class OneCaller(Between):
         # However slow this machine is.
         monkeypatch.setattr("tools.trace.relay._BRISK", 1 << 62)
         monkeypatch.setattr("tools.trace.relay._REST", 0)
-        super().__init__(Recorder(self.kept, batch=SMALL, program=lambda pid: b"program %d" % pid))
+        super().__init__(Recorder(self.kept, batch=SMALL, program=name))
         for unique in (2, 4):
             self.kernel.send(asked(unique, pid=CALLER))
             self.answered(unique)
@@ -257,8 +341,12 @@ def asking(unique: int, pid: int = CALLER) -> Callable[[OneCaller], object]:
 
 
 @contextmanager
-def one_caller(monkeypatch: pytest.MonkeyPatch, *saying: Callable[[OneCaller], object]) -> Iterator[OneCaller]:
-    one = OneCaller(monkeypatch, list(saying))
+def one_caller(
+    monkeypatch: pytest.MonkeyPatch,
+    *saying: Callable[[OneCaller], object],
+    name: Callable[[int], bytes] = lambda pid: b"program %d" % pid,
+) -> Iterator[OneCaller]:
+    one = OneCaller(monkeypatch, list(saying), name)
     try:
         yield one
     finally:
@@ -324,6 +412,55 @@ def test_a_server_that_ends_before_it_answers_one_caller_is_told(monkeypatch: py
         one.thread.join(PATIENCE)
         assert one.unmounted is False
         assert one.told.unanswered == [6]
+
+
+def test_the_last_words_of_a_server_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ending(one: OneCaller) -> None:
+        one.server.send(answer(0, b"notification"))
+        one.server.close()
+        one.kernel.send(asked(6, pid=CALLER))
+
+    with one_caller(monkeypatch, ending) as one:
+        assert one.kernel.recv(LARGEST) == answer(0, b"notification")
+        one.thread.join(PATIENCE)
+        assert one.told.unanswered == [6]
+
+
+def test_a_recorder_that_comes_while_init_is_under_way_does_not_end_the_short_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    init = fuse_in_header(len=56, opcode=c.FUSE_INIT, unique=2).pack() + bytes(16)
+    moments: list[int] = []
+    monkeypatch.setattr(os, "sched_yield", lambda: moments.append(1))
+    with between(Recorder(Kept(), batch=SMALL)) as one:
+        one.kernel.send(init)
+        assert one.server.recv(LARGEST) == init
+        watcher = Recorder(Kept(), agreed=one.relay.agreed)
+        one.relay.record(watcher)
+        one.server.send(answer(2, bytes(64)))
+        assert one.kernel.recv(LARGEST) == answer(2, bytes(64))
+        one.relay.stop_recording(watcher)
+        for unique in (4, 6):
+            one.kernel.send(asked(unique, pid=CALLER))
+            assert one.server.recv(LARGEST) == asked(unique, pid=CALLER)
+            one.server.send(answer(unique))
+            assert one.kernel.recv(LARGEST) == answer(unique)
+    assert moments
+
+
+def test_a_caller_without_a_name_is_looked_up_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    uniques = range(6, 106, 2)
+
+    def name(pid: int) -> bytes:
+        looked.append(pid)
+        return b""
+
+    with one_caller(monkeypatch, *map(asking, uniques), name=name) as one:
+        for unique in uniques:
+            one.answered(unique)
+    assert set(looked) == {CALLER}
+    assert len(looked) < len(uniques) / 2
 
 
 def test_a_recorder_may_come_while_one_caller_asks(monkeypatch: pytest.MonkeyPatch) -> None:

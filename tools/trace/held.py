@@ -57,7 +57,7 @@ class LongReads:
         self._pending = pending
         self._pieces = pieces
         self.reads: deque[tuple[int, bytes, float]] = deque()
-        """The unique, the message and the time of the one that is under way, then of those that are kept back."""
+        """The unique, the message and since when, of the one that is under way, then of those that are kept back."""
 
     @property
     def waiting(self) -> bool:
@@ -69,7 +69,7 @@ class LongReads:
         self.reads.append((unique, message, now))
         return self.waiting
 
-    def next(self, arrived: int) -> Iterator[bytes]:
+    def next(self, arrived: int, now: float) -> Iterator[bytes]:
         """What may go now that there is a reply to `arrived`, or as if there were."""
         while self.reads:
             unique = self.reads[0][0]
@@ -77,11 +77,13 @@ class LongReads:
                 return
             self.reads.popleft()
             if self.reads and self.reads[0][0] in self._pending:
-                yield self.reads[0][1]
+                first, message, _ = self.reads[0]
+                self.reads[0] = (first, message, now)
+                yield message
 
     def overdue(self, now: float) -> Iterator[bytes]:
         """What may go since the one before it has not been answered for a while: it may wait for what comes behind."""
         if self.waiting:
             unique, _, since = self.reads[0]
             if unique not in self._pending or now - since >= APART:
-                yield from self.next(unique)
+                yield from self.next(unique, now)

@@ -25,7 +25,8 @@ _SHOWN: Final = 256
 """Bytes of such a message that are told."""
 _MOMENT: Final = 0.002
 """Seconds that the relay waits for one to be written: nearly always it is, and then all stays in the server's order."""
-_MOST: Final = 4096
+_MOST: Final = 64 << 20
+"""Bytes that wait to be written."""
 
 
 def error_reply(unique: int, number: int) -> bytes:
@@ -76,25 +77,46 @@ class Notices:
     def __init__(self, device: int, watcher: Watcher) -> None:
         self._device = device
         self._watcher = watcher
-        self._queue: queue.Queue[tuple[bytes, threading.Event]] = queue.Queue(_MOST)
+        self._queue: queue.SimpleQueue[tuple[bytes, threading.Event]] = queue.SimpleQueue()
+        self._given = self._taken = 0
+        """Bytes: of all notifications, counted by the relay's thread; of those that were written, by the writer's."""
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def send(self, message: bytes) -> None:
-        """Passes one on, at once or a little later."""
+        """Passes one on, at once or a little later.
+
+        Never waits for the writer to get on: what it waits for may be an answer that comes behind. What is too much to
+        keep until then is lost, and told with ENOBUFS.
+        """
         if self._thread is None:
             # A daemon: what waits in the kernel is let go when the connection ends, not when we do.
             self._thread = threading.Thread(target=self._write, daemon=True, name="notifications")
             self._thread.start()
+        waiting = self._given - self._taken
+        if waiting + len(message) > _MOST:
+            self._watcher.broken(message[:_SHOWN], OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS)), None)
+            return
         written = threading.Event()
+        self._given += len(message)
         self._queue.put((message, written))
-        written.wait(_MOMENT)
+        if not waiting:
+            written.wait(_MOMENT)
+
+    def close(self) -> None:
+        """Before `device` is, whose number may soon be another's: what still waits is not written."""
+        self._closed = True
+        self._queue.put((b"", threading.Event()))
 
     def _write(self) -> None:
         while True:
             message, written = self._queue.get()
+            if self._closed:
+                return
             try:
                 os.write(self._device, message)
             except OSError as error:
                 if error.errno not in ENDS:
                     self._watcher.broken(message[:_SHOWN], error, None)
+            self._taken += len(message)
             written.set()

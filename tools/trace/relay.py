@@ -105,10 +105,10 @@ class Relay:
         self._plain = False
         """Nothing is to be done about most messages than to pass them on: no faults, and no INIT waits for a reply."""
         self._quick: Recorder | None = None
-        """Who alone keeps them meanwhile, and all of them."""
+        """The only recorder, while :meth:`_lockstep` is possible."""
         self._settling = threading.RLock()
         self._caller = self._lone = self._rest = 0
-        """Who asked last; who did twice, when nothing else was asked; and how often that is not to count."""
+        """Who asked last; who did twice, when nothing else was asked; for how many answers that is not to count."""
         self._pending: dict[int, bytes] = {}
         """The first bytes of requests that were passed on, by unique."""
         self._struck: dict[int, Fault] = {}
@@ -141,13 +141,15 @@ class Relay:
 
     def record(self, recorder: Recorder) -> None:
         """Gives this one every message too, from now on. Any thread may call it."""
-        self._recorders = (*self._recorders, recorder)
-        self._settle()
+        with self._settling:
+            self._recorders = (*self._recorders, recorder)
+            self._settle()
 
     def stop_recording(self, recorder: Recorder) -> None:
         """No more for this one. Any thread may call it."""
-        self._recorders = tuple(one for one in self._recorders if one is not recorder)
-        self._settle()
+        with self._settling:
+            self._recorders = tuple(one for one in self._recorders if one is not recorder)
+            self._settle()
 
     def _settle(self) -> None:
         """What is to be done about most messages."""
@@ -175,6 +177,7 @@ class Relay:
         try:
             return self._run()
         finally:
+            self._notices.close()
             for recorder in self._recorders:
                 recorder.flush()
 
@@ -223,6 +226,10 @@ class Relay:
         if length <= _SHORT:
             message = bytes(message)
         opcode, unique, pid = _asked(message)
+        if unique & _RESENT:
+            # The answer to the first one, if it still comes, is to nothing.
+            self._pending.pop(unique & ~_RESENT, None)
+            self._struck.pop(unique & ~_RESENT, None)
         for recorder in self._recorders:
             recorder.request(message)
         if self._plain and length <= _SHORT and opcode not in _OTHERS:
@@ -309,10 +316,10 @@ class Relay:
                 return
             message = whole
             unique = _answered(message)[1] if len(message) >= _HEADER else 0
-        for read in self._long.next(unique):
+        for read in self._long.next(unique, time.monotonic()):
             self._sending.send(read)
-        request = self._pending.get(unique & ~_RESENT)
-        fault = self._struck.get(unique & ~_RESENT)
+        request = self._pending.get(unique)
+        fault = self._struck.get(unique)
         if request is not None and fault is not None:
             if fault.drop:
                 return
@@ -326,13 +333,15 @@ class Relay:
         self._to_kernel(unique, message)
 
     def _to_kernel(self, unique: int, message: bytes | memoryview) -> None:
-        request = self._pending.pop(unique & ~_RESENT, None) if unique else None
-        self._struck.pop(unique & ~_RESENT, None)
+        request = self._pending.pop(unique, None) if unique else None
+        self._struck.pop(unique, None)
+        # Before the recorders: one that watches shares it.
+        agreeing = self.agreed.waiting is not None
         for recorder in self._recorders:
             recorder.reply((message,))
         if self._paths is not None:
             self._paths.reply(message)
-        if self.agreed.waiting is not None:
+        if agreeing:
             self.agreed.answered(bytes(message))
             self._settle()
         if unique in self._given_up:
@@ -356,7 +365,7 @@ class Relay:
         read_kernel, read_server, write, server = self._read_kernel, self._read_server, os.write, self._socket.fileno()
         device, buffer, view, clock, yield_ = self._device, self._buffer, self._view, time_ns, os.sched_yield
         keep, kept, batch, asked_, answered_ = recorder.keep, recorder.kept, recorder.batch, _asked, _answered
-        program = recorder.programs.get(caller) or recorder.program(caller)
+        program = _named(recorder, caller)
         before = clock()
         while True:
             yield_()
@@ -381,8 +390,7 @@ class Relay:
                 length = read_server(buffer)
             except OSError as error:
                 self._pending[unique] = message
-                if error.errno in ENDS:
-                    raise _Ended from None
+                # After its end too there may be something to read of it first.
                 self._sending.failed(error, message)
                 return
             if length is None:
@@ -409,7 +417,7 @@ class Relay:
                 self._see(time.monotonic())
                 if self._stopped:
                     return
-                program = recorder.programs.get(caller) or recorder.program(caller)
+                program = _named(recorder, caller)
 
     # -- watching -------------------------------------------------------------------------------------------------
 
@@ -417,7 +425,7 @@ class Relay:
         self._due = min(self._due, due)
 
     def _see(self, now: float) -> None:
-        """To what is due."""
+        """Sees to what is due."""
         if now <= self._due:
             return
         for unique, reply in self._delayed.take(now):
@@ -442,5 +450,10 @@ class Relay:
             if give_up:
                 self._to_kernel(unique, error_reply(unique, errno.ETIMEDOUT))
                 self._given_up.add(unique)
-                for read in self._long.next(unique):
+                for read in self._long.next(unique, now):
                     self._sending.send(read)
+
+
+def _named(recorder: Recorder, pid: int) -> bytes:
+    known = recorder.programs.get(pid)
+    return recorder.program(pid) if known is None else known

@@ -44,7 +44,7 @@ class Sending:
             self.failed(error, message)
 
     def failed(self, error: OSError, message: memoryview | bytes) -> None:
-        """`message` was refused so."""
+        """`message` was refused with `error`."""
         if error.errno == errno.EAGAIN:
             self._kept.append(bytes(message))
             self._watch(device=False)
