@@ -206,20 +206,15 @@ def _fsx(directory: Path, scratch: Path, mode: str, operations: int, seed: int) 
 
 
 def takes_any_direct(directory: Path) -> bool:
-    """Whether files there can be written with O_DIRECT from any place in memory to any other, as fsx does it."""
-    with tempfile.NamedTemporaryFile(dir=directory) as file:
+    """Whether an open file there, given O_DIRECT, can be written from any place in memory to any other, as by fsx."""
+    with tempfile.TemporaryFile(dir=directory) as file:
         try:
-            fd = os.open(file.name, os.O_WRONLY | os.O_DIRECT)
-        except OSError:
-            return False
-        try:
-            return os.pwrite(fd, b"odd", 1) == 3
+            _make_direct(file.fileno())
+            return os.pwrite(file.fileno(), b"odd", 1) == 3
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
             return False
-        finally:
-            os.close(fd)
 
 
 def open_directly(process: subprocess.Popen[str], path: Path) -> None:
@@ -238,6 +233,10 @@ def open_directly(process: subprocess.Popen[str], path: Path) -> None:
         sleep(0.0002)
 
 
+def _make_direct(fd: int) -> None:
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_DIRECT)
+
+
 def _set_direct(pid: int, number: int) -> None:
     pidfd = os.pidfd_open(pid)
     try:
@@ -246,7 +245,7 @@ def _set_direct(pid: int, number: int) -> None:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
         try:
-            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_DIRECT)
+            _make_direct(fd)
         finally:
             os.close(fd)
     finally:

@@ -132,7 +132,7 @@ def test_an_open_file_of_another_process_is_given_o_direct(tmp_path: Path) -> No
 
 
 @pytest.mark.kernel("root")
-@pytest.mark.parametrize(("name", "takes"), [("memory", True), ("ext4", False)])
+@pytest.mark.parametrize(("name", "takes"), [("memory", True), ("passthrough", True), ("ext4", False)])
 def test_a_place_is_asked_whether_it_takes_any_direct_write(tmp_path: Path, name: str, takes: bool) -> None:
     with place(name, tmp_path) as directory:
         assert takes_any_direct(directory) is takes
