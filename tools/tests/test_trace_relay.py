@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 
@@ -14,12 +15,14 @@ from rawfuse.wire import Read, Write, fuse_in_header, fuse_read_in, fuse_write_i
 from rawfuse.wire import constants as c
 from rawfuse.wire.requests import encode_request
 from tools.trace.held import Delayed, LongReads
+from tools.trace.notices import Notices
 from tools.trace.pending import Patience
+from tools.trace.report import Report
 
 from .between import LARGEST, PATIENCE, Kept, answer, asked, between
 
-RESENT = 1 << 63
-"""FUSE_RESEND sends a request again with this bit in its unique, and its answer has it too."""
+RESENT = c.FUSE_UNIQUE_RESEND
+"""What is sent again has it in its unique, and its answer has it too."""
 
 
 def of(opcode: int) -> bytes:
@@ -167,6 +170,32 @@ def test_notifications_that_wait_in_the_kernel_do_not_keep_back_the_answer_that_
         assert one.kernel.recv(LARGEST) == answer(2)
         free.set()
         until(lambda: said == notifications)
+
+
+def test_notifications_that_are_too_many_to_keep_are_lost_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = threading.Event()
+    written: list[bytes] = []
+
+    def held(_: int, data: bytes) -> int:
+        free.wait(PATIENCE)
+        written.append(data)
+        return len(data)
+
+    monkeypatch.setattr(os, "write", held)
+    one, two, three = (answer(0, b"%d" % number) for number in range(3))
+    monkeypatch.setattr("tools.trace.notices._MOST", len(one) + len(two))
+    out = io.StringIO()
+    report = Report(out)
+    notices = Notices(-1, report)
+    for message in (one, two, three):
+        notices.send(message)
+    assert "too many that wait in the kernel: lost is notification 0 of 17 bytes" in out.getvalue()
+    assert report.troubles == 1
+    free.set()
+    until(lambda: written == [one, two])
+    notices.send(three)
+    until(lambda: written == [one, two, three])
+    notices.close()
 
 
 def test_a_server_that_ends_is_told_with_what_it_left() -> None:

@@ -42,7 +42,7 @@ __all__ = ["Pending", "Relay", "Watcher", "room_for_messages"]
 
 _BUFFER: Final = (1 << 20) + (1 << 17)
 _TICK: Final = 0.25
-_RESENT: Final = 1 << 63
+_RESENT: Final = c.FUSE_UNIQUE_RESEND
 _AGAIN: Final = frozenset({errno.EAGAIN, errno.ENOENT, errno.EINTR})
 _UNANSWERED: Final = frozenset(one.opcode for one in OPERATIONS if not answered(one.opcode))
 _OTHERS: Final = _UNANSWERED | {c.FUSE_INIT, c.FUSE_READ}

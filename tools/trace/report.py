@@ -47,6 +47,9 @@ class Report:
             what = f"notification {header.error} of {header.len} bytes"
             if error.errno == errno.ENOENT:
                 return  # what it names is not in the kernel's caches: part of normal life
+            if error.errno == errno.ENOBUFS:
+                self._say(f"too many that wait in the kernel: lost is {what}")
+                return
         else:
             what = f"a reply of {header.len} bytes, error {header.error}, to {_described(request)} ({header.unique})"
         self._say(f"the kernel refused {what}: {told}\n  {message[:48].hex(' ')}")
