@@ -11,8 +11,9 @@ from typing import Final
 import trio
 
 from rawfuse.channel.base import Channel, ChannelClosed
-from rawfuse.session.kernel_session import RESENT, Answered, KernelSession, Refused, failure, label
+from rawfuse.session.kernel_session import Answered, KernelSession, Refused, failure, label
 from rawfuse.wire import Interrupt, Notification, Request, fuse_init_out
+from rawfuse.wire.constants import FUSE_UNIQUE_RESEND
 from rawfuse.wire.replies import ReplyValue
 
 __all__ = ["KEPT", "Kernel"]
@@ -140,7 +141,7 @@ class Kernel:
             self.notifications.append(what)
 
     def _hand(self, unique: int, answer: Answered | Exception) -> None:
-        waiting = self._waiting.get(unique & ~RESENT)
+        waiting = self._waiting.get(unique & ~FUSE_UNIQUE_RESEND)
         if waiting is not None:
             waiting[1].append(answer)
             waiting[0].set()

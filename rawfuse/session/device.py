@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from rawfuse.session.kernel_session import RESENT, Answered, KernelSession, Refused
+from rawfuse.session.kernel_session import Answered, KernelSession, Refused
 from rawfuse.wire import (
     BatchForget,
     Destroy,
@@ -28,6 +28,7 @@ from rawfuse.wire import (
     fuse_forget_one,
     fuse_in_header,
 )
+from rawfuse.wire.constants import FUSE_UNIQUE_RESEND
 from rawfuse.wire.flags import InitFlags
 from rawfuse.wire.replies import answered
 from rawfuse.wire.versions import NOT_SENT_BELOW
@@ -170,7 +171,7 @@ class Device:
         for descriptor in self._descriptors:
             descriptor._taken.discard(unique)
         self._interrupts.pop(unique, None)
-        self._signalled -= {unique, unique & ~RESENT}
+        self._signalled -= {unique, unique & ~FUSE_UNIQUE_RESEND}
         self._ended.append(answer)
         if isinstance(answer.request, Destroy):
             self._end(errno.ENODEV)
@@ -244,7 +245,7 @@ class Device:
             if isinstance(request, Forget):  # sent like a request, not queued with the others
                 self._pending.append((None, message))
                 continue
-            before = request.unique & ~RESENT
+            before = request.unique & ~FUSE_UNIQUE_RESEND
             for descriptor in self._descriptors:
                 descriptor._taken -= {before, request.unique}
             if not self._signalled.isdisjoint((before, request.unique)):  # told again, behind its target

@@ -41,7 +41,7 @@ from rawfuse.wire import (
     fuse_out_header,
 )
 from rawfuse.wire.base import Buffer
-from rawfuse.wire.constants import FUSE_IOCTL_DIR, FUSE_IOCTL_RETRY, FUSE_IOCTL_UNRESTRICTED
+from rawfuse.wire.constants import FUSE_IOCTL_DIR, FUSE_IOCTL_RETRY, FUSE_IOCTL_UNRESTRICTED, FUSE_UNIQUE_RESEND
 from rawfuse.wire.flags import InitFlags
 from rawfuse.wire.opcodes import BY_OPCODE
 from rawfuse.wire.replies import IOCTL_ROOM, ReplyValue, answered, decode_reply
@@ -52,9 +52,6 @@ __all__ = ["OFFERED", "Answered", "KernelSession", "Refused"]
 
 OFFERED: Final = InitFlags(0x7FD_73FFFFFB) & ~InitFlags.FUSE_OVER_IO_URING
 """The flags that Linux 6.18 offers, but for its ring."""
-
-RESENT: Final = 1 << 63
-"""Set in the unique of a request that is read again after NOTIFY_RESEND."""
 
 _HEADER: Final = fuse_out_header.SIZE
 _MAX_ERRNO: Final = 511
@@ -347,7 +344,7 @@ class KernelSession:
             if request.unique in self.unread:
                 continue
             del self.pending[request.unique]
-            request.unique |= RESENT
+            request.unique |= FUSE_UNIQUE_RESEND
             self.pending[request.unique] = request
             self._outgoing.append((request, self._encode(request)))
 

@@ -12,12 +12,12 @@ from rawfuse.errors import ProtocolError, RemoteProtocolError
 from rawfuse.trace.paths import Paths
 from rawfuse.trace.record import Direction, Traced
 from rawfuse.wire import Notification, Request, fuse_in_header, fuse_out_header
+from rawfuse.wire.constants import FUSE_UNIQUE_RESEND
 from rawfuse.wire.replies import ReplyValue, answered, decode_reply, decode_reply_header
 from rawfuse.wire.requests import decode_notification
 
 __all__ = ["Exchange", "Follower", "decoded_request", "exchanges"]
 
-_RESENT: Final = 1 << 63
 _PENDING: Final = 1 << 16
 """Unanswered requests of one connection that are remembered; the kernel has far fewer in flight."""
 _INTERRUPTS: Final = 256
@@ -134,7 +134,7 @@ class Follower:
             return [Exchange(answer=message, problem="a reply that cannot be read")]
         if unique == 0:
             return [self._notified(connection, message)]
-        exchange = connection.pending.pop(unique & ~_RESENT, None) or connection.pending.pop(unique, None)
+        exchange = connection.pending.pop(unique & ~FUSE_UNIQUE_RESEND, None) or connection.pending.pop(unique, None)
         if exchange is None and (interrupt := connection.interrupts.pop(unique, None)) is not None:
             exchange = replace(interrupt)
         if exchange is None:

@@ -21,7 +21,6 @@ from tools.trace.report import Report
 
 from .between import LARGEST, PATIENCE, Kept, answer, asked, between
 
-RESENT = c.FUSE_UNIQUE_RESEND
 """What is sent again has it in its unique, and its answer has it too."""
 
 
@@ -133,10 +132,12 @@ def test_recorders_of_several_threads_come_and_go_without_losing_each_other() ->
 @pytest.mark.parametrize("first", [False, True])
 def test_a_request_that_the_kernel_sends_again_is_answered_once(first: bool) -> None:
     with between() as one:
-        for unique in (2, 2 | RESENT):
+        for unique in (2, 2 | c.FUSE_UNIQUE_RESEND):
             one.kernel.send(asked(unique))
             assert one.server.recv(LARGEST) == asked(unique)
-        answers = [answer(unique) for unique in ((2, 2 | RESENT) if first else (2 | RESENT,))]
+        answers = [
+            answer(unique) for unique in ((2, 2 | c.FUSE_UNIQUE_RESEND) if first else (2 | c.FUSE_UNIQUE_RESEND,))
+        ]
         for one_answer in answers:
             one.server.send(one_answer)
             assert one.kernel.recv(LARGEST) == one_answer

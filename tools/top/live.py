@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from rawfuse.trace.kernel_events import KernelEvent
 from rawfuse.trace.record import Direction, Traced
 from rawfuse.wire import fuse_in_header, fuse_out_header
+from rawfuse.wire.constants import FUSE_UNIQUE_RESEND
 from rawfuse.wire.opcodes import BY_OPCODE, NOTIFICATIONS
 from rawfuse.wire.replies import answered
 
@@ -20,7 +21,6 @@ _SAMPLES: Final = 4096
 _PENDING: Final = 1 << 16
 _PROGRAMS: Final = 256
 _SHOWN: Final = 3
-_RESENT: Final = 1 << 63
 _NOTICES: Final = {notice.code: notice.label for notice in NOTIFICATIONS}
 
 
@@ -87,7 +87,7 @@ class Live:
         elif len(data) >= fuse_out_header.SIZE:
             reply = fuse_out_header.unpack_from(data)
             if reply.unique:
-                self._ended(message.connection, reply.unique & ~_RESENT, message.time, -reply.error)
+                self._ended(message.connection, reply.unique & ~FUSE_UNIQUE_RESEND, message.time, -reply.error)
             else:
                 self._counted(message.connection, _NOTICES.get(reply.error, f"NOTIFY_{reply.error}"), b"")
 
@@ -127,7 +127,7 @@ class Live:
             with self._lock:
                 if len(self._waiting) >= _PENDING:
                     self._waiting.pop(next(iter(self._waiting)))
-                self._waiting[connection, unique & ~_RESENT] = _Waiting(label, time)
+                self._waiting[connection, unique & ~FUSE_UNIQUE_RESEND] = _Waiting(label, time)
 
     def _ended(self, connection: int, unique: int, time: int, error: int) -> None:
         with self._lock:

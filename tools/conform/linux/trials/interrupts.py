@@ -13,8 +13,6 @@ from ..stage.kernels import Kernel, connected, kind_alone
 from ..stage.made_up import DIR, attr, error, ok
 from ..trial import holds, of, over, same, trial
 
-BIT63 = 1 << 63
-
 
 def held(kernel: Kernel) -> tuple[Callable[[], object], w.Request]:
     finish = kernel.call(BY_OPCODE[c.FUSE_GETATTR])
@@ -122,7 +120,7 @@ def a_request_sent_again_has_bit_63_and_its_old_unique_is_dead(kernel: Kernel) -
     finish, request = held(kernel)
     same(resend(kernel), 0)
     again = kernel.expect(c.FUSE_GETATTR)
-    same(again.unique, request.unique | BIT63)
+    same(again.unique, request.unique | c.FUSE_UNIQUE_RESEND)
     same(answer(kernel, request), errno.ENOENT)
     same(answer(kernel, again), 0)
     same(outcome(finish), 1)
@@ -133,7 +131,7 @@ def every_request_in_flight_is_sent_again(kernel: Kernel) -> None:
     calls = [held(kernel) for _ in range(3)]
     same(resend(kernel), 0)
     again = [kernel.expect(c.FUSE_GETATTR) for _ in calls]
-    same({one.unique for one in again}, {request.unique | BIT63 for _, request in calls})
+    same({one.unique for one in again}, {request.unique | c.FUSE_UNIQUE_RESEND for _, request in calls})
     for one in again:
         answer(kernel, one)
     same([outcome(finish) for finish, _ in calls], [1, 1, 1])
@@ -146,6 +144,6 @@ def resending_twice_changes_nothing_more(kernel: Kernel) -> None:
     for _ in range(2):
         same(resend(kernel), 0)
         again = kernel.expect(c.FUSE_GETATTR)
-        same(again.unique, request.unique | BIT63)
+        same(again.unique, request.unique | c.FUSE_UNIQUE_RESEND)
     answer(kernel, again)
     same(outcome(finish), 1)

@@ -429,7 +429,7 @@ def resend_brings_what_any_descriptor_read_before_what_nobody_did(kernel: Kernel
     kernel.queued(3)
     same(kernel.write(w.encode_notification(w.NotifyResend())), 0)
     found = [taken(kernel) for _ in range(3)]
-    same({one.unique for one in found[:2]}, {one.unique | 1 << 63 for one in read})
+    same({one.unique for one in found[:2]}, {one.unique | c.FUSE_UNIQUE_RESEND for one in read})
     same(found[2].unique, max(one.unique for one in read) + 2)
     for one in found:
         kernel.write(stale(one))
@@ -449,7 +449,7 @@ def an_interrupt_comes_behind_its_request_when_that_is_sent_again(kernel: Kernel
         same(taken(kernel).opcode, INTERRUPT)
     same(kernel.write(w.encode_notification(w.NotifyResend())), 0)
     again, interrupt = taken(kernel), taken(kernel)
-    same((again.opcode, again.unique), (GETATTR, request.unique | 1 << 63))
+    same((again.opcode, again.unique), (GETATTR, request.unique | c.FUSE_UNIQUE_RESEND))
     same(of(w.Interrupt, interrupt).arg.unique, again.unique)
     kernel.write(stale(again))
     same(outcome(finish), 1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from rawfuse import wire
-from rawfuse.session.kernel_session import RESENT, Answered
+from rawfuse.session.kernel_session import Answered
 from rawfuse.wire import fuse_in_header
+from rawfuse.wire.constants import FUSE_UNIQUE_RESEND
 
 from ...kernel import ROOT, ConformKernel
 from ...probe import Table, Tier
@@ -94,7 +95,7 @@ def large_unique(k: ConformKernel) -> None:
     needs=("FUSE_HAS_RESEND",),
 )
 def resent(k: ConformKernel) -> None:
-    answer = _with_unique(k, 4242 | RESENT)
+    answer = _with_unique(k, 4242 | FUSE_UNIQUE_RESEND)
     k.expect(not answer.errno, "attributes", answer)
 
 
