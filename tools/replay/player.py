@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -29,7 +30,6 @@ from .mapping import Mapping, Unknown
 
 __all__ = ["Divergence", "Outcome", "Player", "ServerGone", "ServerHangs"]
 
-_RESENT: Final = 1 << 63
 _LISTS: Final = (wire.ReadDir, wire.ReadDirPlus)
 _OPENS: Final = (wire.Open, wire.OpenDir)
 _NOREPLACE: Final = 1
@@ -87,6 +87,7 @@ class Player:
         self._listings = Listings()
         self._begun = False
         self._unmasked = False
+        self._untruncated = False
         self._uniques: dict[int, int] = {}
         self._made: dict[int, Reply] = {}
         """Replies to requests that were played as several others, by the recorded unique."""
@@ -141,7 +142,7 @@ class Player:
             return "was cut when it was recorded"
         if isinstance(request, wire.NotifyReply):
             return "answers a notification of the recorded server"
-        if request.unique & _RESENT:
+        if request.unique & c.FUSE_UNIQUE_RESEND:
             return "was sent again after a RESEND"
         if request.unique in self._foreseen.absent:
             if self._another and not isinstance(request, _OPENS):
@@ -181,6 +182,8 @@ class Player:
             today.arg.flags2 &= agreed >> 32
         if self._unmasked and isinstance(today, wire.Create | wire.MkNod | wire.MkDir):
             today.arg.mode &= ~today.arg.umask
+        if self._untruncated and isinstance(today, wire.Open):
+            today.arg.flags &= ~os.O_TRUNC
         if isinstance(today, wire.Write) and len(today.data) > self._talk.max_write:
             self._made[request.unique] = self._written(today)
             return
@@ -250,6 +253,8 @@ class Player:
             self.mapping.without(request)
         if self._another and isinstance(request, wire.Rename2) and not recorded.error:
             actual = self._renamed(request, actual)
+        if self._untruncated and isinstance(request, wire.Open) and request.arg.flags & os.O_TRUNC:
+            actual = self._truncated(request, actual)
         self.mapping.learn(request, recorded.value, actual.value)
         found = list(self._compared(request, recorded, actual))
         if isinstance(request, _LISTS):
@@ -257,7 +262,10 @@ class Player:
         if isinstance(actual.value, fuse_init_out):
             self._talk.agree(actual.value)
             # Without DONT_MASK the kernel takes the umask off by itself.
-            self._unmasked = bool((self._foreseen.flags or 0) & ~actual.value.flags & c.FUSE_DONT_MASK)
+            apart = (self._foreseen.flags or 0) & ~actual.value.flags
+            self._unmasked = bool(apart & c.FUSE_DONT_MASK)
+            # Without ATOMIC_O_TRUNC it says in a SETATTR behind OPEN what else OPEN says.
+            self._untruncated = bool(apart & c.FUSE_ATOMIC_O_TRUNC)
         self._give_back()
         for what in found:
             yield Divergence(number, exchange, what)
@@ -272,6 +280,17 @@ class Player:
         one.arg = wire.fuse_rename_in(newdir=today.arg.newdir)  # type: ignore[attr-defined]
         one.name, one.newname = request.name, request.newname
         return self._talk.call(one)
+
+    def _truncated(self, request: wire.Open, actual: Reply) -> Reply:
+        """What open(2) comes to, where OPEN is answered and O_TRUNC still to be done."""
+        if actual.problem or actual.error not in (0, errno.ENOSYS):
+            return actual
+        killed = request.arg.open_flags & c.FUSE_OPEN_KILL_SUIDGID
+        arg = wire.fuse_setattr_in(valid=c.FATTR_SIZE | (c.FATTR_KILL_SUIDGID if killed else 0))
+        nodeid = self.mapping.nodeid(request.nodeid)
+        one = wire.SetAttr(nodeid=nodeid, uid=request.uid, gid=request.gid, pid=request.pid, arg=arg)
+        reply = self._talk.call(one)
+        return reply if reply.error or reply.problem else actual
 
     def _compared(self, request: Request, recorded: Reply, actual: Reply) -> Iterator[str]:
         if (
