@@ -153,6 +153,20 @@ def test_names_are_exchanged_kept_and_whited_out(root: Path) -> None:
     assert ((root).stat().st_nlink, (root / "e").stat().st_nlink) == (3, 3)
 
 
+def test_a_program_that_runs_is_neither_written_nor_emptied(root: Path) -> None:
+    program = root / "sleep"
+    shutil.copy("/usr/bin/sleep", program)
+    with subprocess.Popen([program, "60"]) as running:
+        try:
+            for flags in (os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC, os.O_RDONLY | os.O_TRUNC):
+                with pytest.raises(OSError) as busy:
+                    os.open(program, flags)
+                assert busy.value.errno == errno.ETXTBSY
+            assert program.read_bytes() == Path("/usr/bin/sleep").read_bytes()
+        finally:
+            running.kill()
+
+
 def test_holes_are_found_made_and_free(root: Path, filesystem: MemoryFS) -> None:
     size = 999_999_999_999_999
     fd = os.open(root / "f", os.O_RDWR | os.O_CREAT)

@@ -203,7 +203,7 @@ class Filesystem:
 
     def open(self, request: Open) -> Reply:
         """OPEN. Opens a file. `request.arg.flags` are open(2)'s, without O_CREAT and O_EXCL; O_TRUNC comes with
-        ATOMIC_O_TRUNC.
+        ATOMIC_O_TRUNC alone, else SETATTR truncates, behind OPEN.
 
         Replies: fuse_open_out, 16 bytes: fh and FOPEN_* flags. ENOSYS once: every open succeeds with fh 0, and nothing
         is released.

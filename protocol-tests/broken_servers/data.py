@@ -13,11 +13,18 @@ from broken_servers.middle import Asked, Broken, Kept, Said
 from broken_servers.negotiation import reply_with
 from broken_servers.ways import answers, argument, body, dies, edits, errno_of, forgives, lost, serves
 from rawfuse import wire as w
+from rawfuse.examples.memory import MemoryFS
 from rawfuse.examples.memory.nodes import File, error
 from rawfuse.wire import constants as c
 from rawfuse.wire.flags import InitFlags
 
 __all__ = ["BROKEN"]
+
+
+class _KeepsAll(MemoryFS):
+    """Agrees on ATOMIC_O_TRUNC, and opens as if it had not."""
+
+    wants = MemoryFS.wants | InitFlags.FUSE_ATOMIC_O_TRUNC
 
 
 def _own_bytes(fs: Any, request: Any, usual: Any) -> Any:
@@ -244,7 +251,7 @@ BROKEN: Final[dict[str, Broken]] = {
     "files.create_owner": edits("CREATE", w.fuse_entry_out, lambda found, q: setattr(found.attr, "uid", 12345)),
     "files.open_directory": forgives("OPEN", errno.EISDIR, bytes(16)),
     "files.two_opens": serves(open=_own_bytes, read=_read_own),
-    "files.open_truncates": argument("OPEN", lambda arg, q: setattr(arg, "flags", arg.flags & ~os.O_TRUNC)),
+    "files.open_truncates": Broken(filesystem=_KeepsAll),
     "files.read": argument(
         "READ", lambda arg, q: setattr(arg, "offset", 0), when=lambda q: q.request and q.arg().offset == 1000
     ),

@@ -85,7 +85,9 @@ FLAGS: Final[tuple[Flag, ...]] = (
     Flag(F.FUSE_ASYNC_READ, default=True),
     Flag(F.FUSE_FILE_OPS, never="no kernel ever gave it a meaning"),
     Flag(F.FUSE_POSIX_LOCKS, methods=("getlk", "setlk", "setlkw")),
-    Flag(F.FUSE_ATOMIC_O_TRUNC, methods=("open",)),  # open must truncate where O_TRUNC is among its flags
+    # open must truncate where O_TRUNC is among its flags; the kernel asks behind it whether the file is a program that
+    # runs, and open(2) fails with ETXTBSY when it is empty already
+    Flag(F.FUSE_ATOMIC_O_TRUNC, methods=("open",)),
     Flag(F.FUSE_EXPORT_SUPPORT),  # lookup must answer "." and ".."
     Flag(F.FUSE_BIG_WRITES, default=True),  # else buffered writes come in 4 KiB
     Flag(F.FUSE_DONT_MASK),  # the umask must be applied by the file system

@@ -43,7 +43,7 @@ class InitFlags(IntFlag):
     FUSE_FILE_OPS = 1 << 2
     """The kernel sends a file handle with FSTAT and the like; not offered by Linux 6.18."""
     FUSE_ATOMIC_O_TRUNC = 1 << 3
-    """OPEN may carry O_TRUNC; else SETATTR truncates first."""
+    """OPEN may carry O_TRUNC, and empties the file; else a SETATTR follows it, but not for a program that runs."""
     FUSE_EXPORT_SUPPORT = 1 << 4
     """LOOKUP of "." and ".." works, for NFS."""
     FUSE_BIG_WRITES = 1 << 5

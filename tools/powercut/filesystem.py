@@ -139,12 +139,6 @@ class Recorder(MemoryFS):
         self._meet("read", request.nodeid)
         return super().read(request)
 
-    def open(self, request: wire.Open) -> Reply:
-        if request.arg.flags & os.O_TRUNC:
-            self._meet("resize", request.nodeid)
-            self.record(Resize(request.nodeid, 0))
-        return super().open(request)
-
     def write(self, request: wire.Write) -> Reply:
         self._meet("write", request.nodeid)
         offset, size = request.arg.offset, len(request.data)

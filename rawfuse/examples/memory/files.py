@@ -72,12 +72,7 @@ class Files(Names):
         return self.referred(node) + self._handle()
 
     def open(self, request: wire.Open) -> Reply:
-        node = self.file(request.nodeid)
-        if request.arg.flags & os.O_TRUNC:
-            node.data.truncate(0)
-            if request.arg.open_flags & c.FUSE_OPEN_KILL_SUIDGID:
-                node.mode = without_privileges(node.mode)
-            self.changed(node)
+        self.file(request.nodeid)
         return self._handle()
 
     def read(self, request: wire.Read) -> Reply:

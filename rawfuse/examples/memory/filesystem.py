@@ -26,11 +26,13 @@ _MAX_SIZE: Final = (1 << 63) - 1
 class MemoryFS(Files):
     """Files in memory, gone with the server. Mount it with `default_permissions`, as `rawfuse mount` does: the kernel
     then checks who may do what, and it knows all groups of a caller, which no request carries.
+
+    FUSE_ATOMIC_O_TRUNC is not wanted: the kernel finds out behind such an OPEN that the file is a program that runs,
+    and open(2) fails with ETXTBSY when all of it is gone already.
     """
 
     wants: ClassVar[InitFlags] = (
         DEFAULT_WANTS & ~InitFlags.FUSE_AUTO_INVAL_DATA  # nobody changes the files behind the kernel's back
-        | InitFlags.FUSE_ATOMIC_O_TRUNC
         | InitFlags.FUSE_HANDLE_KILLPRIV_V2
         | InitFlags.FUSE_POSIX_LOCKS
         | InitFlags.FUSE_FLOCK_LOCKS

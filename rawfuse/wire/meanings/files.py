@@ -32,6 +32,8 @@ MEANINGS: dict[int, Meaning] = {
         (
             "fh is the server's own: it comes back with every request on this open file until its RELEASE.",
             "A passthrough open beside a cached or direct one of the same inode, or the other way round, is EIO.",
+            "With ATOMIC_O_TRUNC and O_TRUNC the file is to be emptied, and only then does the kernel see whether it "
+            "is a program that runs: open(2) fails with ETXTBSY, and the program has lost its file.",
         ),
     ),
     15: Meaning(

@@ -48,8 +48,8 @@ MEANINGS: dict[int, Meaning] = {
         ("A reply with another file type than before is EIO and marks the inode bad.",),
     ),
     4: Meaning(
-        "chmod(2), chown(2), truncate(2), utimensat(2); open(2) with O_TRUNC unless ATOMIC_O_TRUNC was negotiated; "
-        "with WRITEBACK_CACHE also to store the times that the kernel keeps.",
+        "chmod(2), chown(2), truncate(2), utimensat(2); open(2) with O_TRUNC, behind OPEN, unless ATOMIC_O_TRUNC was "
+        "negotiated; with WRITEBACK_CACHE also to store the times that the kernel keeps.",
         (
             ("EPERM", "the caller does not own the inode"),
             ("EACCES", "not allowed"),

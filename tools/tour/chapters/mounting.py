@@ -83,9 +83,9 @@ Where it says `kernel`, no program has asked: such requests carry no pid.""",
                     before="Nobody has touched the directory yet. There has been one message all the same.",
                     after="max_write is the largest WRITE that this server wants, and with max_pages it bounds READ "
                     "as well. max_readahead is how far the kernel may read ahead. You will meet some of the features "
-                    "again: DO_READDIRPLUS in chapter 2, ASYNC_READ in chapter 3, ATOMIC_O_TRUNC and WRITEBACK_CACHE "
-                    "in chapter 4. What one side does not mention keeps its old meaning, so that servers and kernels "
-                    "of different years work together.",
+                    "again: DO_READDIRPLUS in chapter 2, ASYNC_READ in chapter 3, WRITEBACK_CACHE in "
+                    "chapter 4. What one side does not mention keeps its old meaning, so that servers and kernels of "
+                    "different years work together.",
                 ),
                 Step(
                     "The first look",

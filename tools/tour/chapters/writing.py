@@ -26,7 +26,7 @@ close(2) is a FLUSH, so one OPEN or CREATE may see several."
 CHAPTER = Chapter(
     4,
     "Writing: from > to fsync",
-    "CREATE, WRITE, O_TRUNC and O_APPEND, SETATTR, FSYNC, and the writeback cache",
+    "CREATE, WRITE, O_APPEND and O_TRUNC, SETATTR, FSYNC, and the writeback cache",
     """\
 Without the writeback cache write(2) is WRITE, at once: the server has the bytes when the program goes on, and an error
 reaches the program that made it. The kernel also keeps the pages, for reading.""",
@@ -92,9 +92,17 @@ reaches the program that made it. The kernel also keeps the pages, for reading."
                         Beat(
                             "OPEN",
                             "/new",
-                            "The server took ATOMIC_O_TRUNC at INIT: O_TRUNC comes with OPEN, and the server cuts. "
-                            "Without that flag a SETATTR with size 0 would come as well.",
-                            given=(("flags", "O_TRUNC"),),
+                            "The shell has said O_TRUNC. The kernel keeps that to itself, since this server did not "
+                            "take ATOMIC_O_TRUNC at INIT.",
+                            given=(("flags", "O_WRONLY"),),
+                        ),
+                        Beat(
+                            "SETATTR",
+                            "/new",
+                            "Here it is: size 0. With ATOMIC_O_TRUNC the OPEN alone would empty the file, which saves "
+                            "a message. But it is behind OPEN that the kernel finds out whether the file is a "
+                            "program that runs: open(2) fails with ETXTBSY then, and the program has lost its file.",
+                            given=(("valid", "FATTR_SIZE"), ("size", "0")),
                         ),
                         closed("/new", _SHELL_CLOSES),
                         Beat("WRITE", "/new", "From the beginning again."),
