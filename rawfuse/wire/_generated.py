@@ -4936,8 +4936,8 @@ class GetAttr(Request):
 class SetAttr(Request):
     """SETATTR (4), since 7.1. Change the attributes that arg.valid names (chmod, chown, truncate, utimens).
 
-    sent: chmod(2), chown(2), truncate(2), utimensat(2); open(2) with O_TRUNC unless ATOMIC_O_TRUNC was negotiated;
-        with WRITEBACK_CACHE also to store the times that the kernel keeps.
+    sent: chmod(2), chown(2), truncate(2), utimensat(2); open(2) with O_TRUNC, behind OPEN, unless ATOMIC_O_TRUNC
+        was negotiated; with WRITEBACK_CACHE also to store the times that the kernel keeps.
     nodeid: the inode.
     reply: Exactly fuse_attr_out (104 bytes; 96 before 7.9); any other size is EIO for the caller.
     EPERM: the caller does not own the inode.
@@ -5331,6 +5331,9 @@ class Open(Request):
     fh is the server's own: it comes back with every request on this open file until its RELEASE.
 
     A passthrough open beside a cached or direct one of the same inode, or the other way round, is EIO.
+
+    With ATOMIC_O_TRUNC and O_TRUNC the file is to be emptied, and only then does the kernel see whether it is a
+        program that runs: open(2) fails with ETXTBSY, and the program has lost its file.
 
     Shape: fuse_kernel.h 7.45. Behaviour: Linux 6.18, measured, and its source; errnos: the calls' manual pages.
     """
