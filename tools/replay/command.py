@@ -30,7 +30,10 @@ as the recorded one began: with an empty directory where that was empty.
 
 EPILOG = f"""\
 {fill(f"Not compared are {NOT_COMPARED}. With --another neither are {NOT_COMPARED_OF_ANOTHER}.", 118)}
-How many requests were not sent, or not compared, and why, is said on standard error.
+What this server does not have is sent as the kernel would send it then: CREATE as MKNOD and OPEN, COPY_FILE_RANGE_64
+as COPY_FILE_RANGE or as READ and WRITE, RENAME2 with NOREPLACE as RENAME, READDIRPLUS as LOOKUPs, OPEN with O_TRUNC as
+OPEN and SETATTR, a WRITE that is too large as several. How many these were, and how many were not sent or not compared,
+and why, is said on standard error.
 
 exit status: 0 when every reply was as recorded; 1 when one was not (the first is shown, or all with --all), or the
 server ended or hung; 2 for a wrong command line.
@@ -134,6 +137,7 @@ def _tell(arguments: argparse.Namespace, outcome: Outcome, found: list[Divergenc
             "sent": outcome.sent,
             "compared": 0 if arguments.bench else outcome.compared,
             "skipped": outcome.skipped,
+            "otherwise": outcome.otherwise,
             "not_compared": [] if arguments.bench else list(_ignored(arguments)),
             "notifications": outcome.notifications,
             "seconds": outcome.seconds,
@@ -155,6 +159,8 @@ def _tell(arguments: argparse.Namespace, outcome: Outcome, found: list[Divergenc
         print(f"rawfuse replay: not compared: {NOT_COMPARED}", file=sys.stderr)
         if arguments.another:
             print(f"rawfuse replay: nor, of another server: {NOT_COMPARED_OF_ANOTHER}", file=sys.stderr)
+    for what, count in outcome.otherwise.items():
+        print(f"rawfuse replay: {count} sent otherwise: {what}", file=sys.stderr)
     for why, count in outcome.skipped.items():
         print(f"rawfuse replay: {count} not sent or not compared: {why}", file=sys.stderr)
     if trouble:

@@ -45,11 +45,12 @@ class ServerHangs(Exception):
 
 @dataclass
 class Outcome:
-    """What became of a run. latencies: nanoseconds per opcode's name; skipped: why, and how often."""
+    """What became of a run. latencies: nanoseconds per opcode's name; skipped, otherwise: why, or what, how often."""
 
     sent: int = 0
     compared: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    otherwise: dict[str, int] = field(default_factory=dict)
     notifications: int = 0
     malformed: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -58,6 +59,10 @@ class Outcome:
     def skip(self, why: str) -> None:
         """Counts a request that was not sent, or a reply that was not compared."""
         self.skipped[why] = self.skipped.get(why, 0) + 1
+
+    def instead(self, what: str) -> None:
+        """Counts a request that was played as others."""
+        self.otherwise[what] = self.otherwise.get(what, 0) + 1
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Any, Final
 
 from rawfuse import wire
 from rawfuse.errors import ProtocolError
@@ -25,6 +25,7 @@ from ..decode.values import label, name_text
 from .compare import Reply, judge, missing
 from .conversation import Conversation, Outcome, ServerGone, ServerHangs
 from .foreseen import Foreseen
+from .instead import INSTEAD, truncated, written
 from .listings import Listing, Listings, take
 from .mapping import Mapping, Unknown
 
@@ -32,7 +33,6 @@ __all__ = ["Divergence", "Outcome", "Player", "ServerGone", "ServerHangs"]
 
 _LISTS: Final = (wire.ReadDir, wire.ReadDirPlus)
 _OPENS: Final = (wire.Open, wire.OpenDir)
-_NOREPLACE: Final = 1
 _MOST_LISTED: Final = 100_000
 _MIXED: Final = (1 << 32) - 1
 
@@ -172,7 +172,7 @@ class Player:
             self._forget(self.mapping.forgets(request))
             return
         listing = self._listing(request)
-        today = self.mapping.request(request)
+        today = self._todays(request)
         if listing is not None:
             today.arg.offset = listing.offset(request.arg.offset)  # type: ignore[attr-defined]
         if isinstance(today, wire.Init) and self._another and self._foreseen.flags is not None:
@@ -180,36 +180,22 @@ class Player:
             agreed = self._foreseen.flags
             today.arg.flags &= agreed | c.FUSE_INIT_EXT
             today.arg.flags2 &= agreed >> 32
-        if self._unmasked and isinstance(today, wire.Create | wire.MkNod | wire.MkDir):
-            today.arg.mode &= ~today.arg.umask
-        if self._untruncated and isinstance(today, wire.Open):
-            today.arg.flags &= ~os.O_TRUNC
         if isinstance(today, wire.Write) and len(today.data) > self._talk.max_write:
-            self._made[request.unique] = self._written(today)
+            self.outcome.instead("WRITE as several")
+            self._made[request.unique] = written(self._talk, today)
             return
         unique = self._talk.send(today)
         if answered(request.opcode):
             self._uniques[request.unique] = unique
 
-    def _written(self, request: wire.Write) -> Reply:
-        """A WRITE larger than this server takes, as several."""
-        most, data, written = self._talk.max_write, request.data, 0
-        while written < len(data):
-            part = data[written : written + most]
-            arg = wire.fuse_write_in(
-                **{member: getattr(request.arg, member) for member in request.arg.FIELDS if member != "padding"}
-            )
-            arg.offset, arg.size = request.arg.offset + written, len(part)
-            one = wire.Write(
-                nodeid=request.nodeid, uid=request.uid, gid=request.gid, pid=request.pid, arg=arg, data=part
-            )
-            reply = self._talk.call(one)
-            if reply.error or reply.problem or not isinstance(reply.value, wire.fuse_write_out):
-                return reply
-            written += reply.value.size
-            if reply.value.size < len(part):
-                break
-        return Reply(value=wire.fuse_write_out(size=written))
+    def _todays(self, request: Request) -> Any:
+        """The same with this server's numbers, and as the kernel would have it after this server's INIT."""
+        today: Any = self.mapping.request(request)
+        if self._unmasked and isinstance(today, wire.Create | wire.MkNod | wire.MkDir):
+            today.arg.mode &= ~today.arg.umask
+        if self._untruncated and isinstance(today, wire.Open):
+            today.arg.flags &= ~os.O_TRUNC
+        return today
 
     def _forget(self, counts: list[tuple[int, int]]) -> None:
         for nodeid, count in counts:
@@ -251,10 +237,14 @@ class Player:
         recorded = Reply(exchange.error, exchange.value if not exchange.error else None)
         if recorded.error == errno.ENOSYS and (actual.error == errno.ENOSYS or not self._another):
             self.mapping.without(request)
-        if self._another and isinstance(request, wire.Rename2) and not recorded.error:
-            actual = self._renamed(request, actual)
-        if self._untruncated and isinstance(request, wire.Open) and request.arg.flags & os.O_TRUNC:
-            actual = self._truncated(request, actual)
+        try:
+            if self._another:
+                actual = self._instead(request, recorded, actual)
+            if self._untruncated and isinstance(request, wire.Open) and request.arg.flags & os.O_TRUNC:
+                self.outcome.instead("OPEN with O_TRUNC as OPEN and SETATTR")
+                actual = truncated(self._talk, self._todays(request), actual)
+        except Unknown as unknown:
+            self.outcome.skip(str(unknown))
         self.mapping.learn(request, recorded.value, actual.value)
         found = list(self._compared(request, recorded, actual))
         if isinstance(request, _LISTS):
@@ -264,33 +254,22 @@ class Player:
             # Without DONT_MASK the kernel takes the umask off by itself.
             apart = (self._foreseen.flags or 0) & ~actual.value.flags
             self._unmasked = bool(apart & c.FUSE_DONT_MASK)
-            # Without ATOMIC_O_TRUNC it says in a SETATTR behind OPEN what else OPEN says.
+            # Without ATOMIC_O_TRUNC it says in a SETATTR behind OPEN what OPEN says else.
             self._untruncated = bool(apart & c.FUSE_ATOMIC_O_TRUNC)
         self._give_back()
         for what in found:
             yield Divergence(number, exchange, what)
 
-    def _renamed(self, request: wire.Rename2, actual: Reply) -> Reply:
-        """Where a server does not have RENAME2's flags, mv(1) goes on without NOREPLACE."""
-        if not missing(request.opcode, actual.error) or request.arg.flags != _NOREPLACE:
+    def _instead(self, request: Request, recorded: Reply, actual: Reply) -> Reply:
+        """What the caller sees where this server lacks what the recorded one did."""
+        play = INSTEAD.get(type(request))
+        if play is None or recorded.error or not missing(request.opcode, actual.error):
             return actual
-        self.outcome.skip("was sent as RENAME, because this server does not have RENAME2's flags")
-        today = self.mapping.request(request)
-        one = wire.Rename(nodeid=today.nodeid, uid=request.uid, gid=request.gid, pid=request.pid)
-        one.arg = wire.fuse_rename_in(newdir=today.arg.newdir)  # type: ignore[attr-defined]
-        one.name, one.newname = request.name, request.newname
-        return self._talk.call(one)
-
-    def _truncated(self, request: wire.Open, actual: Reply) -> Reply:
-        """What open(2) comes to, where OPEN is answered and O_TRUNC still to be done."""
-        if actual.problem or actual.error not in (0, errno.ENOSYS):
+        done = play(self._talk, self._todays(request), recorded)
+        if done is None:
             return actual
-        killed = request.arg.open_flags & c.FUSE_OPEN_KILL_SUIDGID
-        arg = wire.fuse_setattr_in(valid=c.FATTR_SIZE | (c.FATTR_KILL_SUIDGID if killed else 0))
-        nodeid = self.mapping.nodeid(request.nodeid)
-        one = wire.SetAttr(nodeid=nodeid, uid=request.uid, gid=request.gid, pid=request.pid, arg=arg)
-        reply = self._talk.call(one)
-        return reply if reply.error or reply.problem else actual
+        self.outcome.instead(done[0])
+        return done[1]
 
     def _compared(self, request: Request, recorded: Reply, actual: Reply) -> Iterator[str]:
         if (

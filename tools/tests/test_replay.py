@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import threading
 import time
@@ -18,7 +17,6 @@ from rawfuse.examples.hello import Hello
 from rawfuse.examples.memory import MemoryFS
 from rawfuse.kernel import Kernel
 from rawfuse.trace.opening import write_trace
-from rawfuse.wire.flags import InitFlags
 from tools.replay.command import main
 from tools.replay.figures import figures
 from tools.replay.foreseen import foresee
@@ -113,32 +111,6 @@ async def asks_for_xattrs(kernel: Kernel) -> None:
         await kernel.call(wire.GetXAttr(nodeid=ROOT, arg=wire.fuse_getxattr_in(size=99), name=b"user.x"))
     except OSError as error:
         assert error.errno in (errno.ENOSYS, errno.ENODATA)
-
-
-async def writes_over(kernel: Kernel) -> None:
-    """A file is made, and opened again to write another one over it."""
-    call: Any = kernel.call
-    entry, opened = await call(wire.Create(nodeid=ROOT, arg=wire.fuse_create_in(mode=0o100644), name=b"name"))
-    for data in (b"something longer", b"short"):
-        arg = wire.fuse_write_in(fh=opened.fh, size=len(data))
-        await call(wire.Write(nodeid=entry.nodeid, arg=arg, data=memoryview(data)))
-        assert (await call(wire.GetAttr(nodeid=entry.nodeid, arg=wire.fuse_getattr_in()))).attr.size == len(data)
-        over = wire.fuse_open_in(os.O_WRONLY | os.O_TRUNC)
-        opened = await call(wire.Open(nodeid=entry.nodeid, arg=over))
-
-
-def test_a_server_without_atomic_o_trunc_is_told_to_truncate() -> None:
-    class Truncates(MemoryFS):
-        wants = MemoryFS.wants | InitFlags.FUSE_ATOMIC_O_TRUNC
-
-        def open(self, request: wire.Open) -> Reply:
-            if request.arg.flags & os.O_TRUNC:
-                self.file(request.nodeid).data.truncate(0)
-            return super().open(request)
-
-    found, player = replayed(MemoryFS(), recorded(Truncates(), writes_over), another=True)
-    assert found == []
-    assert player.outcome.compared == 8
 
 
 def test_without_readdirplus_the_names_are_looked_up(messages: list[Any]) -> None:
