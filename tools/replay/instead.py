@@ -65,55 +65,55 @@ def _opened(talk: Conversation, request: wire.Open | wire.OpenDir, recorded: Rep
     return f"{label(request)} not at all, which succeeds with handle 0", Reply(value=fuse_open_out())
 
 
-def _copied(talk: Conversation, request: wire.CopyFileRange | wire.CopyFileRange64, recorded: Reply) -> Done:
+def _copied(talk: Conversation, request: wire.CopyFileRange | wire.CopyFileRange64, recorded: Reply) -> Done | None:
     """As many bytes as were copied in the recording, in as many requests as it takes."""
     if isinstance(recorded.value, wire.fuse_copy_file_range_out):
-        copied, error = _by_copy_file_range(talk, request, recorded.value.bytes_copied)
-        if not missing(c.FUSE_COPY_FILE_RANGE, error):
-            reply = Reply(error) if error else Reply(value=wire.fuse_copy_file_range_out(copied))
-            return "COPY_FILE_RANGE_64 as COPY_FILE_RANGE", reply
-        copied, error = _by_reading(talk, request, recorded.value.bytes_copied)
-        reply = Reply(error) if error else Reply(value=wire.fuse_copy_file_range_out(copied))
-    else:
-        assert isinstance(recorded.value, wire.fuse_write_out)
-        copied, error = _by_reading(talk, request, recorded.value.size)
-        reply = Reply(error) if error else Reply(value=wire.fuse_write_out(copied))
-    return f"{label(request)} as READ and WRITE", reply
+        reply = _in_parts(talk, request, recorded.value.bytes_copied, _copy)
+        what = "COPY_FILE_RANGE_64 as COPY_FILE_RANGE"
+        if missing(c.FUSE_COPY_FILE_RANGE, reply.error):
+            reply = _in_parts(talk, request, recorded.value.bytes_copied, _read_and_write)
+            what = "COPY_FILE_RANGE_64 as READ and WRITE"
+        if isinstance(reply.value, wire.fuse_write_out):
+            reply = Reply(value=wire.fuse_copy_file_range_out(reply.value.size))
+        return what, reply
+    if isinstance(recorded.value, wire.fuse_write_out):
+        return "COPY_FILE_RANGE as READ and WRITE", _in_parts(talk, request, recorded.value.size, _read_and_write)
+    return None
 
 
-def _by_copy_file_range(talk: Conversation, request: Any, size: int) -> tuple[int, int]:
-    """Bytes copied, and the errno that ended it before."""
+def _in_parts(talk: Conversation, request: Any, size: int, part: Callable[[Conversation, Any, int], Reply]) -> Reply:
+    """`part` says how far it got with a request for so many bytes: as a fuse_write_out, here and for the whole."""
     done = 0
     while done < size:
-        arg = copy.copy(request.arg)
-        arg.off_in, arg.off_out, arg.len = arg.off_in + done, arg.off_out + done, min(size - done, _MOST_COPIED)
-        reply = talk.call(_like(wire.CopyFileRange(arg=arg), request))
-        if reply.error or not isinstance(reply.value, wire.fuse_write_out):
-            return done, reply.error or errno.EIO
+        one = copy.copy(request)
+        one.arg = copy.copy(request.arg)
+        one.arg.off_in += done
+        one.arg.off_out += done
+        reply = part(talk, one, size - done)
+        if reply.error or reply.problem or not isinstance(reply.value, wire.fuse_write_out):
+            return reply
         if not reply.value.size:
             break
         done += reply.value.size
-    return done, 0
+    return Reply(value=wire.fuse_write_out(done))
 
 
-def _by_reading(talk: Conversation, request: Any, size: int) -> tuple[int, int]:
-    """The same, with the kernel between."""
-    arg, done = request.arg, 0
-    while done < size:
-        asked = wire.fuse_read_in(arg.fh_in, arg.off_in + done, min(size - done, _MOST_READ))
-        read = talk.call(_like(wire.Read(arg=asked), request))
-        if read.error or not isinstance(read.value, bytes):
-            return done, read.error or errno.EIO
-        if not read.value:
-            break
-        into = wire.fuse_write_in(fh=arg.fh_out, offset=arg.off_out + done, size=len(read.value))
-        one = _like(wire.Write(arg=into, data=memoryview(read.value)), request)
-        one.nodeid = arg.nodeid_out
-        reply = written(talk, one)
-        if reply.error or not isinstance(reply.value, wire.fuse_write_out):
-            return done, reply.error or errno.EIO
-        done += reply.value.size
-    return done, 0
+def _copy(talk: Conversation, request: Any, size: int) -> Reply:
+    request.arg.len = min(size, _MOST_COPIED)
+    return talk.call(_like(wire.CopyFileRange(arg=request.arg), request))
+
+
+def _read_and_write(talk: Conversation, request: Any, size: int) -> Reply:
+    arg = request.arg
+    read = talk.call(_like(wire.Read(arg=wire.fuse_read_in(arg.fh_in, arg.off_in, min(size, _MOST_READ))), request))
+    if read.error or read.problem or not isinstance(read.value, bytes):
+        return read
+    if not read.value:
+        return Reply(value=wire.fuse_write_out(0))
+    into = wire.fuse_write_in(fh=arg.fh_out, offset=arg.off_out, size=len(read.value))
+    one = _like(wire.Write(arg=into, data=memoryview(read.value)), request)
+    one.nodeid = arg.nodeid_out
+    return written(talk, one)
 
 
 def written(talk: Conversation, request: wire.Write) -> Reply:

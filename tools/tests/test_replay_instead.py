@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any, Final
 
@@ -168,3 +169,32 @@ def test_a_server_without_atomic_o_trunc_is_told_to_truncate(lacking: type[Memor
     found, player = replayed(lacking(), recorded(Truncates(), writes_over), another=True)
     assert [str(one) for one in found] == []
     assert player.outcome.otherwise["OPEN with O_TRUNC as OPEN and SETATTR"] == 1
+
+
+def test_what_fails_otherwise_differs() -> None:
+    class Full(NoCopy64):
+        def copy_file_range(self, request: wire.CopyFileRange) -> Reply:
+            raise OSError(errno.ENOSPC, "no room for copies")
+
+    found, _ = replayed(Full(), recorded(MemoryFS(), copies_64), another=True)
+    assert "success was recorded, now it is ENOSPC" in {one.what for one in found}
+
+
+def test_a_server_that_copies_less_than_asked_is_asked_for_the_rest() -> None:
+    class Slow(NoCopy64):
+        def copy_file_range(self, request: wire.CopyFileRange) -> Reply:
+            request.arg.len = min(request.arg.len, 100_000)
+            return super().copy_file_range(request)
+
+    found, _ = replayed(Slow(), recorded(MemoryFS(), copies_64), another=True)
+    assert [str(one) for one in found] == []
+
+
+def test_a_copy_that_does_not_get_on_ends_and_differs() -> None:
+    class Stuck(NoCopy64):
+        def copy_file_range(self, request: wire.CopyFileRange) -> Reply:
+            request.arg.len = 0
+            return super().copy_file_range(request)
+
+    found, _ = replayed(Stuck(), recorded(MemoryFS(), copies_64), another=True)
+    assert any("bytes_copied" in one.what for one in found)
