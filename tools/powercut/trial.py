@@ -171,6 +171,7 @@ def judged(trial: Trial, command: Sequence[str], *, seconds: float = 60.0) -> Ve
                 said, _ = checker.communicate(timeout=seconds)
             except subprocess.TimeoutExpired as late:
                 _end(checker.pid)
+                _end_daemons(f"POWERCUT_FILES={files}")
                 return Verdict(None, f"no answer in {seconds:g} s\n" + (late.stdout or b"").decode("utf-8", "replace"))
         return Verdict(checker.returncode, said.decode("utf-8", "replace"))
     finally:
@@ -190,6 +191,28 @@ def _end(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     for child in children:
         _end(child)
+
+
+def _end_daemons(variable: str) -> None:
+    """Kills what the checker has started and let go of: this is in their environment, and in no other's."""
+    mark, ended = variable.encode(), set[int]()
+    while found := _with(mark) - ended:
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # Until no new ones are there.
+        ended |= found
+
+
+def _with(variable: bytes) -> set[int]:
+    """Processes that have it in their environment."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        # It has ended, or is another user's.
+        with contextlib.suppress(OSError):
+            if variable in (process / "environ").read_bytes().split(b"\0"):
+                found.add(int(process.name))
+    return found
 
 
 def kept(trial: Trial, verdict: Verdict, events: Sequence[Event], directory: Path, number: int) -> Path:

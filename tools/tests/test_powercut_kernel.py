@@ -125,11 +125,12 @@ def test_a_bad_disk_is_kept_and_can_be_tried_again(tmp_path: Path, capsys: pytes
     assert check(log, TINY_JUDGE, "{}", "{marks}", options=("--repeat", str(kept / "case.json"))) == 1
 
 
+@pytest.mark.parametrize("started", ["echo $$ >> {pids}; sleep 1000; true", "setsid sleep 1000 & echo $! >> {pids}"])
 def test_a_checker_that_does_not_end_is_ended_with_what_it_started(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    started: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log, pids = record(tmp_path, TINY_FILL, "{}"), tmp_path / "pids"
-    judge = f"import subprocess; subprocess.run(['sh', '-c', 'echo $$ >> {pids}; sleep 1000; true'])"
+    judge = f"import subprocess; subprocess.run(['sh', '-c', {started.format(pids=pids)!r}])"
     pids.touch()
     assert check(log, judge, options=("--disks", "4", "--patience", "2")) == 1
     (place,) = json.loads(capsys.readouterr().out)["bad"]
