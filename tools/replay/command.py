@@ -30,10 +30,10 @@ as the recorded one began: with an empty directory where that was empty.
 
 EPILOG = f"""\
 {fill(f"Not compared are {NOT_COMPARED}. With --another neither are {NOT_COMPARED_OF_ANOTHER}.", 118)}
-What this server does not have is sent as the kernel would send it then: CREATE as MKNOD and OPEN, COPY_FILE_RANGE_64
-as COPY_FILE_RANGE or as READ and WRITE, RENAME2 with NOREPLACE as RENAME, READDIRPLUS as LOOKUPs, OPEN with O_TRUNC as
-OPEN and SETATTR, a WRITE that is too large as several. How many these were, and how many were not sent or not compared,
-and why, is said on standard error.
+With --another, what this server does not have is sent as the kernel would send it then: CREATE as MKNOD and OPEN,
+COPY_FILE_RANGE_64 as COPY_FILE_RANGE or as READ and WRITE, RENAME2 with NOREPLACE as RENAME, READDIRPLUS as LOOKUPs,
+OPEN with O_TRUNC as OPEN and SETATTR; a WRITE that is too large as several. How many these were, and how many were not
+sent or not compared, and why, is said on standard error.
 
 exit status: 0 when every reply was as recorded; 1 when one was not (the first is shown, or all with --all), or the
 server ended or hung; 2 for a wrong command line.
