@@ -79,6 +79,7 @@ class Conversation:
 
     Attributes:
         minor, setxattr_ext, max_write: as INIT's answer says, once :meth:`agree` was told.
+        unreleased: RELEASE and RELEASEDIR, where the server opens without being asked: then they are not sent.
     """
 
     def __init__(self, sock: socket.socket, outcome: Outcome, *, patience: float) -> None:
@@ -86,6 +87,7 @@ class Conversation:
         self.minor = _NEWEST
         self.setxattr_ext = True
         self.max_write = 1 << 30
+        self.unreleased: set[type[Request]] = set()
         self._socket = sock
         self._patience = patience
         self._next = 2

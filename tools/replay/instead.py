@@ -54,6 +54,7 @@ def _created(talk: Conversation, request: wire.Create, recorded: Reply) -> Done:
     opening.nodeid = entry.nodeid
     opened = talk.call(opening)
     if missing(c.FUSE_OPEN, opened.error):
+        talk.unreleased.add(wire.Release)
         return what, Reply(value=(entry, fuse_open_out()))
     if isinstance(opened.value, fuse_open_out):
         return what, Reply(value=(entry, opened.value))
@@ -62,6 +63,7 @@ def _created(talk: Conversation, request: wire.Create, recorded: Reply) -> Done:
 
 
 def _opened(talk: Conversation, request: wire.Open | wire.OpenDir, recorded: Reply) -> Done:
+    talk.unreleased.add(wire.ReleaseDir if isinstance(request, wire.OpenDir) else wire.Release)
     return f"{label(request)} not at all, which succeeds with handle 0", Reply(value=fuse_open_out())
 
 
@@ -127,7 +129,8 @@ def written(talk: Conversation, request: wire.Write) -> Reply:
         if reply.error or reply.problem or not isinstance(reply.value, wire.fuse_write_out):
             return reply
         done += reply.value.size
-        if done == len(data) or reply.value.size < len(part):
+        # A server may say that it took more than it was given: that shows in the sum, and is no reason to go on.
+        if done >= len(data) or reply.value.size < len(part):
             return Reply(value=wire.fuse_write_out(done))
 
 

@@ -180,6 +180,9 @@ class Player:
             agreed = self._foreseen.flags
             today.arg.flags &= agreed | c.FUSE_INIT_EXT
             today.arg.flags2 &= agreed >> 32
+        if type(request) in self._talk.unreleased:
+            self.outcome.instead(f"{label(request)} not at all, after an OPEN that this server does not have")
+            return
         if isinstance(today, wire.Write) and len(today.data) > self._talk.max_write:
             self.outcome.instead("WRITE as several")
             self._made[request.unique] = written(self._talk, today)
