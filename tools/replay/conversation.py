@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rawfuse.channel.holder import ENDS
-from rawfuse.channel.pieces import Pieces, is_large
+from rawfuse.channel.pieces import APART, Pieces, is_large
 from rawfuse.errors import ProtocolError, RemoteProtocolError
 from rawfuse.wire import (
     Interrupt,
@@ -31,9 +31,6 @@ from .compare import Reply
 __all__ = ["Conversation", "Outcome", "ServerGone", "ServerHangs"]
 
 _BUFFER: Final = (1 << 20) + (1 << 17)
-_APART: Final = 1.0
-"""Seconds that a long READ keeps the next one back while replies may mix. Longer than a relay's, where a caller waits
-for it: go-fuse's loopback took over 50 ms for one of 128 KiB on a busy machine, and the pieces of two mixed."""
 _NEWEST: Final = 45
 _SHOWN: Final = 5
 
@@ -141,7 +138,7 @@ class Conversation:
 
         A READ that is not answered soon waits for something else, perhaps for what is sent next.
         """
-        deadline = time.monotonic() + _APART
+        deadline = time.monotonic() + APART
         while self._large and self._pieces.may_mix and (left := deadline - time.monotonic()) > 0:
             if self._poll.poll(left * 1000):
                 self._receive()
